@@ -1,0 +1,41 @@
+# make demo | demo-azure | test | lint | docs | clean. Everything sets itself up first, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+AZURITE_VERSION := 3.37.0
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+AZURITE := .azurite/.installed-$(AZURITE_VERSION)
+
+.PHONY: setup demo demo-azure test lint docs clean
+.DEFAULT_GOAL := demo
+
+setup: $(INSTALLED) $(AZURITE)
+
+$(INSTALLED): requirements.txt requirements-dev.txt constraints.txt scripts/install.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sh scripts/install.sh $(BIN)/python --dev
+	touch $@
+
+$(AZURITE):
+	npm install --prefix .azurite --no-audit --no-fund azurite@$(AZURITE_VERSION)
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python -m scripts.demo
+
+demo-azure: setup
+	$(BIN)/python -m scripts.demo_azure
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/python -m scripts.settings_table
+
+clean:
+	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Peak memory of matching, above that of the interpreter and its libraries: ``matching_memory.py [ROWS]``.
+
+Synthetic: ROWS pictures in families of near copies, so that every one has its full number of neighbours, 256-d
+float16 vectors, perceptual hashes of which many are equal. Candidates, verdicts (by rule) and groups are made as in
+a run; the vectors count as well. Linux: the peak is the kernel's own (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from modules import deduplication
+from modules.matching import relations
+from modules.matching.relations import Verdicts
+from modules.records import VERDICT_DTYPE, Float32Array, Kind, Pictures, UInt8Array
+
+DIM = 256
+FAMILY = 30
+COPIES = 3
+LIMIT = 1536
+_BLOCK = 8192
+
+
+class Plain:
+    """An extractor of ready-made vectors that has the eight variants of the perceptual one."""
+
+    name = "synthetic"
+    dim = DIM
+
+    @property
+    def fingerprint(self) -> str:
+        """Of nothing: it computes nothing."""
+        return "0" * 16
+
+    def prepare(self, rgb: UInt8Array) -> UInt8Array:
+        """As it is."""
+        return rgb
+
+    def setup(self, device: str) -> None:
+        """Nothing to load."""
+
+    def embed(self, batch: UInt8Array) -> Float32Array:
+        """Numbers as they are."""
+        return batch.astype(np.float32)
+
+    def variants(self, vectors: Float32Array) -> list[Float32Array]:
+        """Eight orders of the numbers."""
+        return [np.ascontiguousarray(np.roll(vectors, 32 * turn, axis=1)) for turn in range(8)]
+
+
+def memory(field: str) -> int:
+    """A line of /proc/self/status in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field + ":")).split()[1])
+
+
+def synthetic(rows: int) -> tuple[Pictures, NDArray[np.float16]]:
+    """Pictures in families of FAMILY rows; the vectors of a family are near each other."""
+    rng = np.random.default_rng(1)
+    vectors = np.empty((rows, DIM), np.float16)
+    for start in range(0, rows, _BLOCK):
+        stop = min(start + _BLOCK, rows)
+        family = np.arange(start, stop) // FAMILY
+        centres = np.stack([np.random.default_rng(int(one)).normal(size=DIM) for one in np.unique(family)])
+        block = centres[family - family[0]] + rng.normal(scale=0.35, size=(stop - start, DIM))
+        vectors[start:stop] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    pictures = Pictures(
+        sha=rng.integers(0, 256, (rows, 32), dtype=np.uint8),
+        width=np.full(rows, 640, np.int32),
+        height=np.full(rows, 480, np.int32),
+        size=np.full(rows, 100_000, np.int64),
+        quality=rng.uniform(0, 100, rows).astype(np.float32),
+        texture=np.ones(rows, np.float32),
+        phash=rng.integers(0, rows // 4 + 1, rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15),
+    )
+    return pictures, vectors
+
+
+def judge(pairs: NDArray[np.int32]) -> Verdicts:
+    """Rows are copies within runs of COPIES inside a family, else nothing to each other."""
+    verdicts = np.zeros(len(pairs), VERDICT_DTYPE)
+    verdicts[(pairs[:, 0] // COPIES) == (pairs[:, 1] // COPIES)] = relations.verdict(
+        Kind.COPY, cover_a=1.0, cover_b=1.0, agreement=1.0
+    )
+    return verdicts
+
+
+def main() -> int:
+    """Print bytes a picture; exit code 1 when they are over the limit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="?", type=int, default=100_000)
+    rows = parser.parse_args().rows
+    # Loads FAISS and its buffers, and lets both ways of searching run once.
+    small, few = synthetic(500)
+    deduplication.match(small, lambda s: deduplication.propose(small, {"synthetic": (few, Plain())}, s), judge, ())
+    base = memory("VmRSS")
+    pictures, vectors = synthetic(rows)
+    families = {"synthetic": (vectors, Plain())}
+    asked = 0
+
+    def verify(pairs: NDArray[np.int32]) -> Verdicts:
+        nonlocal asked
+        asked += len(pairs)
+        return judge(pairs)
+
+    start = time.perf_counter()
+    found = deduplication.match(
+        pictures, lambda subset: deduplication.propose(pictures, families, subset), verify, (Kind.COPY, Kind.PART)
+    )
+    used = (memory("VmHWM") - base) / rows
+    print(f"rows {rows}, pairs a picture {asked / rows:.1f}, groups {len(found.keepers())}")
+    print(f"seconds {time.perf_counter() - start:.1f}")
+    print(f"peak bytes a picture {used:.0f} (vectors {vectors.nbytes / rows:.0f}), limit {LIMIT}")
+    return int(used > LIMIT)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

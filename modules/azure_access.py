@@ -1,0 +1,120 @@
+"""Which Azure account and which credential a job uses, decided from address and environment. No request is made."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from modules.errors import UsageError
+
+if TYPE_CHECKING:
+    from modules.location import Location
+    from modules.settings import AzureCredentials
+
+_WAYS = (
+    "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT (alone, or with AZURE_STORAGE_KEY or "
+    "AZURE_STORAGE_SAS_TOKEN), or give the address as https://ACCOUNT.blob.core.windows.net/container/prefix"
+)
+#: The emulator's account and key, the same on every machine and published by Microsoft.
+EMULATOR = {
+    "accountname": "devstoreaccount1",
+    "accountkey": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+    "blobendpoint": "http://127.0.0.1:10000/devstoreaccount1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """endpoint: of the account, without slash at its end. key, sas: at most one; neither means azure-identity."""
+
+    endpoint: str
+    account: str
+    key: str | None = field(default=None, repr=False)
+    sas: str | None = field(default=None, repr=False)
+
+
+def resolve(location: Location, credentials: AzureCredentials | None) -> Access:
+    """The first of: SAS in the address, connection string, account and key, account and SAS, account alone.
+
+    Raises UsageError, which never repeats a secret, when there is no account or what is set is malformed.
+    """
+    if location.sas is not None and location.account is not None:
+        sas = _checked_sas(location.sas.get_secret_value(), "the address")
+        return Access(location.account, account_of(location.account), sas=sas)
+    if credentials is not None and credentials.connection_string is not None:
+        access = _from_connection_string(credentials.connection_string.get_secret_value())
+        if location.account is not None and location.account.rstrip("/") != access.endpoint:
+            raise UsageError(
+                f"the address is in {location.account}, AZURE_STORAGE_CONNECTION_STRING is for {access.endpoint}: "
+                "they must be the same account"
+            )
+        return access
+    named = credentials.account if credentials is not None else None
+    endpoint = location.account or (_endpoint(named) if named else None)
+    if endpoint is None:
+        raise UsageError(f"no storage account is known: {_WAYS}")
+    account = account_of(endpoint)
+    if named and location.account and named not in (account, endpoint):
+        raise UsageError(f"the address is in account {account}, AZURE_STORAGE_ACCOUNT says {named}: which one?")
+    if credentials is not None and credentials.key is not None:
+        return Access(endpoint, account, key=_checked_key(credentials.key.get_secret_value(), "AZURE_STORAGE_KEY"))
+    if credentials is not None and credentials.sas_token is not None:
+        sas = _checked_sas(credentials.sas_token.get_secret_value(), "AZURE_STORAGE_SAS_TOKEN")
+        return Access(endpoint, account, sas=sas)
+    if endpoint.startswith("http://"):
+        raise UsageError(f"{endpoint} needs a key or a SAS: tokens of azure-identity are only sent over https")
+    return Access(endpoint, account)
+
+
+def account_of(endpoint: str) -> str:
+    """``https://ACCOUNT.blob...`` or, of an emulator, ``http://host:port/ACCOUNT``."""
+    parts = urlsplit(endpoint)
+    return parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
+
+
+def _endpoint(account: str) -> str:
+    if account.startswith(("http://", "https://")):
+        return account.rstrip("/")
+    if not (account.isascii() and account.isalnum() and account == account.lower()):
+        raise UsageError("AZURE_STORAGE_ACCOUNT is no account name (small letters and digits only)")
+    return f"https://{account}.blob.core.windows.net"
+
+
+def _from_connection_string(text: str) -> Access:
+    name = "AZURE_STORAGE_CONNECTION_STRING"
+    pairs = [part.partition("=") for part in text.strip().strip(";").split(";")]
+    if any(not equals for _, equals, _ in pairs):
+        raise UsageError(f"{name} is malformed: copy it whole from the account's access keys")
+    fields = {key.strip().lower(): value.strip() for key, _, value in pairs}
+    if fields.get("usedevelopmentstorage", "").lower() == "true":
+        fields = EMULATOR
+    account = fields.get("accountname")
+    endpoint = fields.get("blobendpoint", "").rstrip("/")
+    if not endpoint and account:
+        suffix = fields.get("endpointsuffix", "core.windows.net")
+        endpoint = f"{fields.get('defaultendpointsprotocol', 'https')}://{account}.blob.{suffix}"
+    if not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"{name} names no account: it needs AccountName or BlobEndpoint")
+    if "accountkey" in fields:
+        return Access(endpoint, account or account_of(endpoint), key=_checked_key(fields["accountkey"], name))
+    if "sharedaccesssignature" in fields:
+        return Access(endpoint, account_of(endpoint), sas=_checked_sas(fields["sharedaccesssignature"], name))
+    raise UsageError(f"{name} holds neither AccountKey nor SharedAccessSignature")
+
+
+def _checked_key(key: str, name: str) -> str:
+    try:
+        b64decode(key, validate=True)
+    except (binascii.Error, ValueError):
+        raise UsageError(f"the key in {name} is malformed (not base64): copy it whole") from None
+    return key
+
+
+def _checked_sas(sas: str, name: str) -> str:
+    sas = sas.lstrip("?")
+    if "sig=" not in sas or "sv=" not in sas:
+        raise UsageError(f"the SAS in {name} is malformed (it needs sv= and sig=): copy it whole")
+    return sas

@@ -1,0 +1,242 @@
+"""Staged worker pools over bounded queues: download → process → embed → save.
+
+    work ─► download ──► fetched ─► process ──► decoded ─► embed ──► finished ─► save
+            coroutines             threads that           one thread             one thread
+            MIN..MAX               feed OS processes      a device
+
+Every queue is bounded in items, the one of downloaded bytes also in bytes, so a slow stage slows all before it and
+memory stays flat. The stages themselves are plain callables that know nothing of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from modules.bounded_queue import Aborted, BoundedQueue, Cancellation, Closed
+from modules.errors import PictureError
+from modules.io_utils import StoreThread
+from modules.records import Analysis, Fetched, Processed, WorkItem
+from modules.worker_pool import WorkerCrashedError, WorkerPool
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a stopped run may take to finish the pictures that it holds already; containers grant 30 in all.
+DRAIN_SECONDS = 15.0
+
+Fetch = Callable[[WorkItem], Awaitable[Fetched | Processed]]
+Analyse = Callable[[bytes, frozenset[str]], Analysis]
+Embed = Callable[[list[Processed]], list[Processed]]
+
+
+class Saver(Protocol):
+    """The save stage: takes finished pictures and writes them down in shards."""
+
+    def add(self, finished: Processed) -> None:
+        """Take one; writes a shard when enough came together."""
+
+    def due_in(self) -> float | None:
+        """Seconds until what was taken has to be written, None while there is nothing."""
+
+    def flush(self) -> None:
+        """Write what was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be under way at once; every number is a setting of the same name."""
+
+    min_download_workers: int
+    max_download_workers: int
+    num_process_workers: int
+    batch_size: int
+    queue_items: int
+    queue_bytes: int
+    picture_timeout: float
+
+    def in_flight_images(self, devices: int = 1) -> int:
+        """Pictures at most that are downloaded and not yet with the saver: what a kill can cost beside its rows."""
+        feeders = self.num_process_workers + 1
+        return 3 * self.queue_items + feeders + devices * self.batch_size + 1
+
+
+def next_worker_count(current: int, fill: float, least: int, most: int) -> int:
+    """How many downloads to run at once, by the fill (0 to 1) of the queue that they fill.
+
+    Grows by half while the stage behind starves, gives up one at a time when it cannot keep pace.
+    """
+    if fill < 0.25:
+        return min(most, current + max(1, current // 2))
+    if fill > 0.75:
+        return max(least, current - 1)
+    return current
+
+
+class Stream:
+    """Runs every work item through the four stages, then returns; the first fatal error of any stage ends all."""
+
+    def __init__(
+        self, thread: StoreThread, bounds: Bounds, pool: WorkerPool, cancel: Cancellation, devices: int = 1
+    ) -> None:
+        self._thread = thread
+        self._bounds = bounds
+        self._pool = pool
+        self._cancel = cancel
+        # One feeder more than processes, so that a task waits ready when a process is done with its last one.
+        self._feeders = pool.workers + 1
+        self._fetched: BoundedQueue[Fetched] = BoundedQueue(
+            bounds.queue_items, cancel, producers=1, max_bytes=bounds.queue_bytes
+        )
+        self._decoded: BoundedQueue[Processed] = BoundedQueue(bounds.queue_items, cancel, producers=self._feeders)
+        self._finished: BoundedQueue[Processed] = BoundedQueue(bounds.queue_items, cancel, producers=1 + devices)
+
+    def run(
+        self,
+        work: Iterator[WorkItem],
+        *,
+        fetch: Fetch,
+        analyse: Analyse,
+        embedders: Sequence[Embed],
+        saver: Saver,
+    ) -> None:
+        """Stream ``work``; ``embedders`` holds one callable a device.
+
+        Raises the first fatal error, or InterruptedRunError once what was held is saved.
+        """
+        finished = threading.Event()
+        workers = [self._spawn(f"process-{n}", lambda: self._process(analyse)) for n in range(self._feeders)]
+        for n, embed in enumerate(embedders):
+            workers.append(self._spawn(f"embed-{n}", partial(self._embed, embed)))
+        workers.append(self._spawn("save", lambda: self._save(saver)))
+        drain = self._spawn("drain", lambda: self._limit_drain(finished))
+        self._guard(lambda: self._thread.run(self._download(work, fetch)))
+        for worker in workers:
+            worker.join()
+        finished.set()
+        drain.join()
+        self._cancel.check()
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guard, args=(target,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _guard(self, target: Callable[[], None]) -> None:
+        """The border of a stage: whatever ends a worker ends the run with that error."""
+        try:
+            target()
+        except Aborted:
+            log.debug("stage ended: the run was aborted")
+        except BaseException as error:  # noqa: BLE001 - nothing is swallowed: check() raises it to the caller
+            self._cancel.fail(error)
+
+    def _limit_drain(self, finished: threading.Event) -> None:
+        """After a stop, give what is under way DRAIN_SECONDS to be saved, then abort."""
+        while not finished.wait(0.1):
+            if self._cancel.stopping and not finished.wait(DRAIN_SECONDS):
+                self._cancel.interrupt()
+                return
+
+    # --- download
+
+    async def _download(self, work: Iterator[WorkItem], fetch: Fetch) -> None:
+        """Coroutines between MIN and MAX share one iterator of work; the queue's fill reviews their number."""
+        loop = asyncio.get_running_loop()
+        abort = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(abort.set)
+
+        self._cancel.on_abort(wake)
+        aborted = asyncio.create_task(abort.wait())
+        running: set[asyncio.Task[Any]] = set()
+        target, done = self._bounds.min_download_workers, 0
+        try:
+            while True:
+                while len(running) < target and (item := self._next(work)) is not None:
+                    await self._fetched.reserve(item.blob.size)
+                    running.add(asyncio.create_task(self._fetch_one(item, fetch)))
+                self._cancel.check_abort()
+                if not running:
+                    break
+                ready, _ = await asyncio.wait({aborted, *running}, return_when=asyncio.FIRST_COMPLETED)
+                running -= ready
+                done += len(ready)
+                if done >= target:
+                    target, done = self._review(target), 0
+        finally:
+            for task in (aborted, *running):
+                task.cancel()
+            await asyncio.gather(aborted, *running, return_exceptions=True)
+        self._fetched.producer_done()
+        self._finished.producer_done()
+
+    def _next(self, work: Iterator[WorkItem]) -> WorkItem | None:
+        return None if self._cancel.stopping else next(work, None)
+
+    def _review(self, target: int) -> int:
+        bounds = self._bounds
+        fill = self._fetched.waiting / bounds.queue_items
+        return next_worker_count(target, fill, bounds.min_download_workers, bounds.max_download_workers)
+
+    async def _fetch_one(self, item: WorkItem, fetch: Fetch) -> None:
+        """Download into the room that was reserved; what needs no decoding goes straight to the saver."""
+        try:
+            result = await fetch(item)
+        except Exception as error:
+            # Told at once: the room that this download holds never comes free, and others may wait for it.
+            self._cancel.fail(error)
+            raise
+        if isinstance(result, Fetched):
+            self._fetched.deliver(result, item.blob.size)
+            return
+        self._fetched.give_back(item.blob.size)
+        await self._finished.reserve(0)
+        self._finished.deliver(result, 0)
+
+    # --- process
+
+    def _process(self, analyse: Analyse) -> None:
+        try:
+            while True:
+                self._decoded.put(self._analyse_one(self._fetched.get(), analyse))
+        except Closed:
+            self._decoded.producer_done()
+
+    def _analyse_one(self, fetched: Fetched, analyse: Analyse) -> Processed:
+        """The item border of the process stage: an unusable picture becomes a row with its reason."""
+        item = fetched.item
+        try:
+            analysis = self._pool.run(analyse, fetched.data, item.families, timeout=self._bounds.picture_timeout)
+        except PictureError as error:
+            return Processed(item, fetched.sha, None, failure=str(error))
+        except WorkerCrashedError as error:
+            log.warning("decoding %s: %s", item.blob.key, error)
+            return Processed(item, fetched.sha, None, failure=f"decoding it: {error}", permanent=error.permanent)
+        return Processed(item, fetched.sha, analysis)
+
+    # --- embed, save
+
+    def _embed(self, embed: Embed) -> None:
+        try:
+            while True:
+                for finished in embed(self._decoded.get_some(self._bounds.batch_size)):
+                    self._finished.put(finished)
+        except Closed:
+            self._finished.producer_done()
+
+    def _save(self, saver: Saver) -> None:
+        try:
+            while True:
+                finished = self._finished.get_within(saver.due_in())
+                if finished is None:
+                    saver.flush()
+                else:
+                    saver.add(finished)
+        except Closed:
+            saver.flush()

@@ -1,0 +1,110 @@
+"""The story of one picture: bytes → header check → decoded working picture → facts, keypoints, extractor inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+from PIL import __version__ as pillow_version
+
+from modules.errors import UsageError
+from modules.features import decode, keypoints
+from modules.features.base import Extractor, fingerprint
+from modules.features.decode import Decoded
+from modules.features.hashes import phash
+from modules.features.perceptual import Perceptual
+from modules.quality import colour, measures
+from modules.records import Analysis, Facts, Keypoints
+
+#: Raised by hand when a column of facts changes its meaning.
+FACTS_VERSION = 1
+#: A failure is only believed by the decoder that had it: a newer Pillow may read what an older one did not.
+DECODER_VERSION = f"{decode.VERSION}-pillow-{pillow_version}"
+FACTS_FINGERPRINT = fingerprint("facts", FACTS_VERSION, decode.VERSION)
+KEYPOINTS_FINGERPRINT = fingerprint("keypoints", keypoints.VERSION, decode.VERSION)
+
+#: Every extractor by its name in ``--features``.
+EXTRACTORS: dict[str, Callable[[], Extractor]] = {Perceptual.name: Perceptual}
+AUTO = (Perceptual.name,)
+
+
+def resolve_features(names: str | Sequence[str]) -> list[str]:
+    """Names of extractors for what was asked, each once, in order: ``auto`` stands for the default ones.
+
+    Raises UsageError for none or an unknown one.
+    """
+    asked = names.replace(",", " ").split() if isinstance(names, str) else list(names)
+    resolved: list[str] = []
+    for name in asked:
+        resolved.extend(AUTO if name == "auto" else (name,))
+    unknown = [name for name in resolved if name not in EXTRACTORS]
+    if unknown or not resolved:
+        known = ", ".join(["auto", *EXTRACTORS])
+        what = f"unknown extractor {unknown[0]!r}" if unknown else "no extractor given"
+        raise UsageError(f"features: {what}; known are {known}")
+    return list(dict.fromkeys(resolved))
+
+
+def make_extractors(names: str | Sequence[str]) -> list[Extractor]:
+    """Extractors by name, not set up yet. Raises UsageError for an unknown one."""
+    return [EXTRACTORS[name]() for name in resolve_features(names)]
+
+
+def init_worker() -> None:
+    """Make this process a decode worker: one thread each, because there are as many workers as cores."""
+    import sklearn.cluster  # noqa: F401, PLC0415 - loads its thread pools, so that the limit below reaches them
+    import threadpoolctl  # noqa: PLC0415 - only decode workers need it
+
+    # What Pillow logs of broken files comes as an exception too, and that one reaches failed.csv.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(limits=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Analyser:
+    """Everything that decode workers do to a picture. Picklable, and knows nothing of processes.
+
+    max_pixels: a picture with more is refused by its header.
+    """
+
+    extractors: tuple[Extractor, ...]
+    max_pixels: int
+
+    def analyse(self, data: bytes, *, facts: bool, keypoints: bool, extractors: frozenset[str]) -> Analysis:
+        """Decode once and compute just what is asked; ``extractors`` names those whose inputs are wanted.
+
+        Raises PictureError, its text one line, for bytes that cannot be used as a picture.
+        """
+        decoded = decode.decode(data, self.max_pixels)
+        return Analysis(
+            facts=measure(decoded, len(data)) if facts else None,
+            keypoints=find_keypoints(decoded) if keypoints else None,
+            pixels={e.name: e.prepare(decoded.rgb) for e in self.extractors if e.name in extractors},
+        )
+
+
+def measure(decoded: Decoded, size: int) -> Facts:
+    """Facts of a decoded picture whose file has ``size`` bytes."""
+    header, rgb = decoded.header, decoded.rgb
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    return Facts(
+        width=header.width,
+        height=header.height,
+        format=header.format,
+        size=size,
+        sharpness=measures.sharpness(grey),
+        exposure=measures.exposure(grey),
+        compression=measures.compression(header, grey, decoded.full),
+        texture=measures.texture(grey),
+        dominant_colours=colour.dominant_colours(rgb),
+        phash=phash(grey),
+        hsv_histogram=colour.hsv_histogram(rgb),
+    )
+
+
+def find_keypoints(decoded: Decoded) -> Keypoints:
+    """Keypoints and thumbnail of a decoded picture."""
+    return keypoints.keypoints(decoded.rgb)

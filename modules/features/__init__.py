@@ -1,0 +1,1 @@
+"""Extractors and what they stand on: decoding, hashes, keypoints."""

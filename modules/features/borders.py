@@ -1,0 +1,54 @@
+"""Plain borders and caption bands around a picture, found so that a copy with them can be compared without."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from modules.records import UInt8Array
+
+_TOLERANCE = 12
+_PLAIN = 0.95
+_CONTENT = 0.5
+_DEEPEST = 0.3
+_ROUNDS = 2
+
+
+def trim(grey: UInt8Array) -> UInt8Array:
+    """A view of a grey picture, uint8 (h, w), without plain borders, letterboxes and caption bands.
+
+    A border starts with a line of one tone, goes at most 30 % deep and ends with such a line right before one
+    that mostly differs: a sky or a studio background fades into the picture and stays. Whatever lies
+    between two such lines (a caption) goes with them.
+    """
+    for _ in range(_ROUNDS):
+        before = grey.shape
+        grey = grey[_depth(grey) : grey.shape[0] - _depth(grey[::-1])]
+        grey = grey[:, _depth(grey.T) : grey.shape[1] - _depth(grey.T[::-1])]
+        if grey.shape == before:
+            break
+    return grey
+
+
+def _depth(grey: UInt8Array) -> int:
+    """How many rows at the top are border."""
+    deepest = int(len(grey) * _DEEPEST)
+    tone = int(np.median(grey[0]))
+    low, high = max(0, tone - _TOLERANCE), min(255, tone + _TOLERANCE)
+    if deepest < 1 or _plain_share(grey[:1], low, high)[0] < _PLAIN:
+        return 0
+    share = _plain_share(grey[: deepest + 3], low, high)
+    # One row between border and content may hold a mixture of both: resampling made it.
+    ends = (share[:-2] >= _PLAIN) & (share[1:-1] < _PLAIN) & (np.minimum(share[1:-1], share[2:]) <= _CONTENT)
+    last = np.flatnonzero(ends[:deepest])
+    if not len(last):
+        return 0
+    depth = int(last[-1]) + 1
+    return depth + int(share[depth] > _CONTENT)
+
+
+def _plain_share(rows: UInt8Array, low: int, high: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Share of each row's pixels whose tone lies between ``low`` and ``high``."""
+    inside = cv2.inRange(np.ascontiguousarray(rows), low, high)
+    sums = cv2.reduce(inside, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    return np.asarray(sums / (255.0 * rows.shape[1]), np.float64)

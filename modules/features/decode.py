@@ -1,0 +1,244 @@
+"""From bytes to the working picture: a small RGB picture as a person sees it, whatever the file held."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from modules.errors import PictureError
+from modules.records import UInt8Array
+
+#: Raised by hand when the same bytes would give another working picture, or a failure where there was none.
+VERSION = 1
+#: Long side of the working picture; smaller pictures stay as they are.
+WORKING_SIDE = 512
+
+#: What a file starts with, and the one Pillow plugin that may then read it (JPEG's sees to MPO).
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WEBP",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"GIF8": "GIF",
+}
+# What Pillow's plugins raise on broken files. MemoryError is left out on purpose: it is not the picture's fault.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_GREY_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+
+# The pixel limit is the caller's and is checked before decoding; Pillow's own one would only warn.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedHeader:
+    """What the file says of itself.
+
+    width, height: pixels of the full picture with its orientation applied. format: ``JPEG``, ``PNG``, ….
+    quantisation: a JPEG's first (luminance) table, 64 numbers in natural order, None for others.
+    lossless: the format keeps every pixel. palette: at most 256 colours.
+    """
+
+    width: int
+    height: int
+    format: str
+    quantisation: tuple[int, ...] | None
+    lossless: bool
+    palette: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A header and its working picture: RGB uint8 (h, w, 3), long side at most WORKING_SIDE, never enlarged.
+
+    full: the working picture has every pixel of the file (it was not made smaller).
+    """
+
+    header: DecodedHeader
+    rgb: UInt8Array
+    full: bool
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a picture once; the only place that looks at a file's bytes as a picture.
+
+    Animations give their first frame, transparency lies on white, deep pixels come down to 8 bits. Raises
+    PictureError with a one-line reason that is equal for equal bytes.
+    """
+    if not data:
+        raise PictureError("the file is empty")
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata in pictures that it decodes all the same.
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        if image.width < 1 or image.height < 1:
+            raise PictureError("the picture has no pixels")
+        if image.width * image.height > max_pixels:
+            raise PictureError(
+                f"has {image.width} x {image.height} pixels, over the limit of {max_pixels}; "
+                "raise IMGSIEVE_MAX_IMAGE_PIXELS"
+            )
+        try:
+            return _decode(image, data)
+        except _BROKEN as error:
+            raise PictureError(_reason(str(image.format), error)) from error
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    known = next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
+    if known is None or (known == "WEBP" and data[8:12] != b"WEBP"):
+        raise PictureError("not a picture format that is read here")
+    try:
+        return Image.open(io.BytesIO(data), formats=(known,))
+    except UnidentifiedImageError as error:
+        raise PictureError(f"truncated or broken header of a {known} picture") from error
+    except _BROKEN as error:
+        raise PictureError(_reason(known, error)) from error
+
+
+def _reason(name: str, error: BaseException) -> str:
+    """One clean line: the same bytes must give the same report, so no memory addresses."""
+    text = re.sub(r"\s+", " ", re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error))).strip()
+    label = "JPEG" if name == "MPO" else name
+    if "truncated" in text.lower() or isinstance(error, EOFError):
+        return f"truncated {label} picture"
+    return f"broken {label} picture: {text[:200] or type(error).__name__}"
+
+
+def _decode(image: ImageFile.ImageFile, data: bytes) -> Decoded:
+    width, height = image.size
+    name = "JPEG" if image.format == "MPO" else str(image.format)
+    if name == "JPEG":
+        # Lets libjpeg decode at 1/2, 1/4 or 1/8, still no smaller than the working picture.
+        image.draft(None, _fit(width, height, WORKING_SIDE))
+    palette = image.mode in ("P", "PA", "1")
+    image.load()
+    tables = getattr(image, "quantization", None)
+    table = tuple(int(step) for step in tables[min(tables)]) if name == "JPEG" and tables else None
+    lossless = _is_lossless(name, data, str(image.info.get("compression")))
+    turn = _orientation(image)
+    rgb = _orient(shrink(_to_rgb(image), WORKING_SIDE), turn)
+    if turn >= 5:
+        width, height = height, width
+    header = DecodedHeader(width, height, name, table, lossless, palette)
+    return Decoded(header, rgb, max(width, height) <= WORKING_SIDE)
+
+
+def _fit(width: int, height: int, side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def shrink(picture: UInt8Array, side: int) -> UInt8Array:
+    """Area-averaged down to a long side of ``side`` pixels; a smaller picture stays as it is."""
+    height, width = picture.shape[:2]
+    if max(width, height) <= side:
+        return picture
+    small: UInt8Array = cv2.resize(picture, _fit(width, height, side), interpolation=cv2.INTER_AREA)
+    return small
+
+
+def _is_lossless(name: str, data: bytes, compression: str) -> bool:
+    if name == "WEBP":
+        return _webp_is_lossless(data)
+    if name == "TIFF":
+        return "jpeg" not in compression and compression != "webp"
+    return name != "JPEG"
+
+
+def _webp_is_lossless(data: bytes) -> bool:
+    """Whether the first frame is a VP8L chunk (WebP container specification, RFC 9649)."""
+    place = 12
+    while place + 8 <= len(data):
+        tag = data[place : place + 4]
+        if tag in (b"VP8 ", b"VP8L"):
+            return tag == b"VP8L"
+        if tag == b"ANMF":
+            place += 8 + 16
+            continue
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + size + size % 2
+    return False
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8. Asked after loading: PNG may keep it behind the pixels, TIFF is turned by Pillow."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1  # viewers show a picture with unreadable EXIF as it is stored
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _orient(picture: UInt8Array, orientation: int) -> UInt8Array:
+    """Turn stored pixels upright (EXIF 2.32, tag 0x0112)."""
+    if orientation >= 5:
+        picture = np.swapaxes(picture, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        picture = picture[::-1]
+    if orientation in (2, 3, 6, 7):
+        picture = picture[:, ::-1]
+    return np.ascontiguousarray(picture)
+
+
+def _to_rgb(image: Image.Image) -> UInt8Array:
+    """Any Pillow mode to RGB uint8; big pictures of plain modes are box-averaged first to save memory."""
+    if image.mode in _GREY_DEEP:
+        return np.repeat(_deep_to_uint8(image)[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        image = _reduced(image.convert("RGBA"))
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    elif image.mode in ("L", "RGB", "CMYK", "YCbCr"):
+        image = _reduced(image)
+    if image.mode == "LAB":
+        image = (
+            ImageCms.profileToProfile(
+                image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            or image
+        )
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    factor = max(image.size) // (2 * WORKING_SIDE)
+    return image.reduce(factor) if factor >= 2 else image
+
+
+def _deep_to_uint8(image: Image.Image) -> UInt8Array:
+    """Grey pixels of more than 8 bits. 16 bit: 65535 is white. Others: the narrowest usual range that holds
+    them (0..1 for floats, 0..255, 0..65535), else their own minimum to maximum.
+    """
+    pixels = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(pixels.min()), float(pixels.max())
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    elif low >= 0 and high <= 65535:
+        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        low, high = 0.0, next(top for top in tops if high <= top)
+    scaled = (pixels - low) * (255.0 / max(high - low, 1e-12))
+    return np.asarray(np.rint(scaled), dtype=np.uint8)

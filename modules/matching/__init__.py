@@ -1,0 +1,1 @@
+"""Matching: candidates, geometry, agreement, relations, groups."""

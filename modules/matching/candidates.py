@@ -1,0 +1,35 @@
+"""Which pairs are worth a look: neighbours in every vector family and among perceptual hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.features.base import Extractor
+from modules.matching.hash_neighbours import hash_neighbours
+from modules.matching.ledger import Pairs, PairSet
+from modules.matching.vector_neighbours import vector_neighbours
+from modules.records import Pictures
+
+Vectors = Mapping[str, tuple[NDArray[Any], Extractor]]
+
+
+def propose(pictures: Pictures, vectors: Vectors, subset: NDArray[np.int32] | None = None) -> Pairs:
+    """Candidate pairs, int32 (m, 2), i < j, unique, sorted; a few dozen a picture at most.
+
+    vectors: per extractor, its vectors of all pictures, float16 (n, d) of length 1 (an array or a memory map),
+    and the extractor. subset: rows to look at, ascending; None for all. The same input gives the same pairs
+    whatever the number of threads.
+    """
+    rows = np.arange(len(pictures), dtype=np.int32) if subset is None else subset
+    found = PairSet(len(pictures))
+    for name in sorted(vectors):
+        family, extractor = vectors[name]
+        for left, right in vector_neighbours(family, extractor, rows):
+            found.add(left, right)
+    for left, right in hash_neighbours(pictures.phash, pictures.quality, rows):
+        found.add(left, right)
+    return found.pairs()

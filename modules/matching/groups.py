@@ -1,0 +1,181 @@
+"""Groups without chains: each picture joins the best keeper that it matches directly, or keeps itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.matching.ledger import Ledger, Pairs
+from modules.matching.relations import Verdicts, holds, orient
+from modules.records import VERDICT_DTYPE, Float32Array, Kind
+
+Rows = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Who stands for whom.
+
+    keeper: int32 (n,), a keeper's own row for itself. verdict: VERDICT_DTYPE (n,), of (i, keeper[i]) with a = i;
+    kind NONE for keepers. position: int32 (n,), place in the order in which pictures were asked, best first.
+    """
+
+    keeper: Rows
+    verdict: Verdicts
+    position: Rows
+
+    def keepers(self) -> Rows:
+        """Rows of the keepers, int32 (k,), ascending."""
+        rows = np.flatnonzero(self.keeper == np.arange(len(self.keeper)))
+        return rows.astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Who may stand for whom, sorted by child, then by holder. starts: where a child's edges begin (n + 1,).
+
+    strict: the child cannot stand for the holder in turn. row: of the verdict; flipped: child is its b.
+    """
+
+    starts: NDArray[np.int64]
+    holder: Rows
+    row: Rows
+    flipped: NDArray[np.bool_]
+    strict: NDArray[np.bool_]
+
+
+def assign(quality: Float32Array, ledger: Ledger, accepted: Collection[Kind]) -> Grouping:
+    """Best first, each picture joins the best keeper that may stand for it, else becomes a keeper.
+
+    Best is the higher quality, float32 (n,), then the lower row, compositions last: a screenshot must not
+    gather the crops of the photograph in it. But a picture that another one holds whole, and which does not
+    hold that one, comes after it, or the wider picture would be a second keeper.
+    """
+    count = ledger.count
+    pairs, verdicts = ledger.related()
+    edges = _edges(pairs, verdicts, count, accepted)
+    position = _positions(_ranks(quality, composed(pairs, verdicts, count)), edges)
+    keeper = np.arange(count, dtype=np.int32)
+    witness = np.full(count, -1, dtype=np.int64)
+    held = np.flatnonzero(np.diff(edges.starts))
+    for child in held[np.argsort(position[held])]:
+        start, end = edges.starts[child], edges.starts[child + 1]
+        holders = edges.holder[start:end]
+        able = np.flatnonzero((keeper[holders] == holders) & (position[holders] < position[child]))
+        if len(able):
+            edge = able[position[holders[able]].argmin()]
+            keeper[child], witness[child] = holders[edge], start + edge
+    verdict = np.zeros(count, dtype=VERDICT_DTYPE)
+    joined = np.flatnonzero(witness >= 0)
+    used = witness[joined]
+    rows = verdicts[edges.row[used]]
+    flipped = edges.flipped[used]
+    rows[flipped] = orient(rows[flipped])
+    verdict[joined] = rows
+    return Grouping(keeper, verdict, position)
+
+
+def _edges(pairs: Pairs, verdicts: Verdicts, count: int, accepted: Collection[Kind]) -> _Edges:
+    a_held = holds(verdicts, accepted)
+    b_held = holds(orient(verdicts), accepted)
+    rows = [np.flatnonzero(a_held), np.flatnonzero(b_held)]
+    child = np.concatenate([pairs[rows[0], 0], pairs[rows[1], 1]])
+    holder = np.concatenate([pairs[rows[0], 1], pairs[rows[1], 0]])
+    strict = np.concatenate([~b_held[rows[0]], ~a_held[rows[1]]])
+    flipped = np.concatenate([np.zeros(len(rows[0]), np.bool_), np.ones(len(rows[1]), np.bool_)])
+    order = np.lexsort((holder, child))
+    starts = np.searchsorted(child[order], np.arange(count + 1))
+    return _Edges(
+        starts.astype(np.int64),
+        holder[order],
+        np.concatenate(rows).astype(np.int32)[order],
+        flipped[order],
+        strict[order],
+    )
+
+
+def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
+    """Which pictures are compositions around other ones, (count,): more pictures lie in them than are copies.
+
+    The comparison outvotes a single crop that was taken for a picture pasted on a larger one.
+    """
+    embedded = verdicts["kind"] == Kind.EMBEDDED
+    # The outer one of two is the one that the other one does not cover.
+    outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])[embedded]
+    copies = pairs[verdicts["kind"] == Kind.COPY].ravel()
+    return np.bincount(outer, minlength=count) > np.bincount(copies, minlength=count)
+
+
+def _ranks(quality: Float32Array, last: NDArray[np.bool_]) -> Rows:
+    """Place of each picture, best first; those of ``last`` after the others, the lower row before its equals."""
+    order = np.lexsort((np.arange(len(quality)), -quality.astype(np.float64), last))
+    ranks = np.empty(len(quality), dtype=np.int32)
+    ranks[order] = np.arange(len(quality), dtype=np.int32)
+    return ranks
+
+
+def _positions(rank: Rows, edges: _Edges) -> Rows:
+    """Place of each picture in the order of asking: a depth-first walk, best first, holders before the held."""
+    if not edges.strict.any():
+        return rank
+    count = len(rank)
+    best_first = np.argsort(rank)
+    entered = np.zeros(count, dtype=np.bool_)
+    position = np.full(count, -1, dtype=np.int32)
+    placed = 0
+    for first in best_first:
+        stack = [first]
+        while stack:
+            picture = stack[-1]
+            if not entered[picture]:
+                entered[picture] = True
+                stack.extend(_waited_for(edges, picture, rank, entered))
+                continue
+            stack.pop()
+            if position[picture] < 0:
+                position[picture] = placed
+                placed += 1
+    return position
+
+
+def _waited_for(edges: _Edges, picture: np.int32, rank: Rows, entered: NDArray[np.bool_]) -> Rows:
+    """Strict holders of a picture that were not met yet, the best one last."""
+    start, end = edges.starts[picture], edges.starts[picture + 1]
+    holders = edges.holder[start:end][edges.strict[start:end]]
+    holders = holders[~entered[holders]]
+    return holders[np.argsort(-rank[holders])]
+
+
+def bridges(grouping: Grouping, ledger: Ledger, accepted: Collection[Kind]) -> Pairs:
+    """Pairs to judge because a partner went to a better keeper, int32 (m, 2), at most two a picture.
+
+    Where two related pictures have different keepers, the one with the worse keeper, and that keeper too, may
+    belong to the better one: 1,000 re-encodings that know 20 neighbours each come together in this way. A
+    picture asks one keeper at a time, the best one first.
+    """
+    pairs, verdicts = ledger.related()
+    pairs = pairs[np.isin(verdicts["kind"], [int(kind) for kind in accepted])]
+    keepers = grouping.keeper[pairs]
+    apart = keepers[:, 0] != keepers[:, 1]
+    pairs, keepers = pairs[apart], keepers[apart]
+    worse = (grouping.position[keepers[:, 0]] < grouping.position[keepers[:, 1]]).astype(np.int64)
+    rows = np.arange(len(pairs))
+    better = keepers[rows, 1 - worse]
+    asking = np.concatenate([pairs[rows, worse], keepers[rows, worse]])
+    asked = np.concatenate([better, better])
+    return _one_each(asking, asked, grouping.position, ledger)
+
+
+def _one_each(asking: Rows, asked: Rows, position: Rows, ledger: Ledger) -> Pairs:
+    """Of the pairs not judged yet, the best asked one of each asking picture."""
+    apart = asking != asked
+    asking, asked = asking[apart], asked[apart]
+    ends = np.stack([np.minimum(asking, asked), np.maximum(asking, asked)], axis=1)
+    new = ledger.is_unknown(ends)
+    asking, asked, ends = asking[new], asked[new], ends[new]
+    order = np.lexsort((position[asked], asking))
+    first = np.unique(asking[order], return_index=True)[1]
+    return ledger.unknown(ends[order[first]])

@@ -1,0 +1,92 @@
+"""How an output of ours is known: by ``_state/manifest.json`` below it, the manifest itself or a pointer to it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from modules.errors import NotFoundError, UsageError
+from modules.io_utils import Store, StoreThread
+from modules.outputs.layout import MANIFEST, STATE_FOLDER, Layout
+
+_POINTER = "imgsieve"
+
+
+def check_output_is_ours(thread: StoreThread, layout: Layout) -> None:
+    """Raise UsageError before anything is written where it does not belong.
+
+    That is: an output with content that imgsieve did not make, one whose state lies elsewhere than asked for, a
+    state that belongs to another output, and a source that is an output itself.
+    """
+    thread.run(_check(thread.store, layout))
+
+
+def ensure_pointer(thread: StoreThread, layout: Layout) -> None:
+    """Leave a pointer in the output when its state lies elsewhere; call it before anything else is written there."""
+    if layout.marker == layout.manifest:
+        return
+    pointer = {_POINTER: 1, "state": _plain_address(thread.store, layout.state)}
+    if thread.run(_read(thread.store, layout.marker)) is None:
+        data = json.dumps(pointer, indent=2, ensure_ascii=False).encode() + b"\n"
+        thread.run(thread.store.write(layout.marker, data, if_absent=True))
+
+
+async def _check(store: Store, layout: Layout) -> None:
+    if _is_ours(await _read(store, layout.source + STATE_FOLDER + MANIFEST)):
+        best = store.address(layout.source + "best")
+        raise UsageError(f"the source is an output of imgsieve: name its folder of kept pictures, {best}")
+    await _check_state(store, layout)
+    marker = await _read(store, layout.marker)
+    output = _plain_address(store, layout.output)
+    if marker is None:
+        state = await _read(store, layout.manifest)  # a kill may have come between the manifest and the pointer
+        if state is None and await _has_content(store, layout):
+            raise UsageError(f"{output} holds files that imgsieve did not make: empty it, or choose another --output")
+        return
+    if not _is_ours(marker):
+        address = store.address(layout.marker)
+        raise UsageError(f"{address} is damaged or was made by another tool: choose another --output")
+    wanted = _plain_address(store, layout.state)
+    used = marker["state"] if _POINTER in marker else _plain_address(store, layout.output + STATE_FOLDER)
+    if used != wanted:
+        raise UsageError(f"{output} has its state at {used}, not at {wanted}: say --state {used}")
+
+
+async def _check_state(store: Store, layout: Layout) -> None:
+    manifest = await _read(store, layout.manifest)
+    if manifest is None or _POINTER in manifest or not _is_ours(manifest):
+        return  # a pointer is judged with the output, damage by whoever loads the manifest
+    output = _plain_address(store, layout.output)
+    owner = str(manifest["state_of"]).rstrip("/")
+    if owner != output:
+        state = _plain_address(store, layout.state)
+        raise UsageError(f"the state {state} belongs to the output {owner}, not to {output}: choose another place")
+
+
+async def _has_content(store: Store, layout: Layout) -> bool:
+    """Whether anything but our own lock lies there: a run killed right at its start leaves that behind."""
+    async for page in store.list(layout.output, page_size=10):
+        if any(blob.key != layout.lock for blob in page.blobs):
+            return True
+    return False
+
+
+async def _read(store: Store, key: str) -> dict[str, Any] | None:
+    """A JSON object; empty for anything else, None where there is nothing."""
+    try:
+        content = await store.read(key)
+    except NotFoundError:
+        return None
+    try:
+        values = json.loads(content.data)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _is_ours(values: dict[str, Any] | None) -> bool:
+    return values is not None and ({_POINTER, "state"} <= values.keys() or {"run_id", "state_of"} <= values.keys())
+
+
+def _plain_address(store: Store, prefix: str) -> str:
+    return store.address(prefix).rstrip("/")

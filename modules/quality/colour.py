@@ -1,0 +1,97 @@
+"""Colour: HSV histograms and their correlation, and the number of dominant colours."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.records import Float32Array, UInt8Array
+
+BINS = (8, 4, 4)
+_SIDE = 128
+_SAMPLES = 16
+_CLUSTERS = 5
+_MIN_SHARE = 0.05
+_MIN_DISTANCE = 12.0
+_CHUNK = 4096
+
+
+def hsv_histogram(rgb: UInt8Array) -> bytes:
+    """128 bytes: 8 hue x 4 saturation x 4 value bins of a picture, uint8 (h, w, 3), round(255 * sqrt(share))."""
+    small = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV_FULL)
+    counts = cv2.calcHist([hsv], [0, 1, 2], None, list(BINS), [0, 256] * 3).ravel()
+    return bytes(np.rint(255 * np.sqrt(counts / counts.sum())).astype(np.uint8).tobytes())
+
+
+def dominant_colours(rgb: UInt8Array) -> int:
+    """Number of colours, 1 to 5, that make up a picture, uint8 (h, w, 3).
+
+    K-means in CIE Lab on 16 x 16 averaged pixels; centres nearer than 12 (about five just noticeable
+    differences) count as one, those with less than 5 % of the pixels not at all. Deterministic: fixed seed, and
+    256 samples are one chunk of scikit-learn's, so that its threads cannot change the order of sums.
+    """
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - takes a second to load; workers pay it once
+
+    small = cv2.resize(rgb, (_SAMPLES, _SAMPLES), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab).reshape(-1, 3)
+    clusters = min(_CLUSTERS, len(np.unique(np.rint(lab), axis=0)))
+    model = KMeans(clusters, n_init=1, random_state=0, algorithm="lloyd").fit(np.rint(lab))
+    shares = np.bincount(model.labels_, minlength=clusters) / len(lab)
+    return _merged(model.cluster_centers_, shares)
+
+
+def _merged(centres: NDArray[np.floating], shares: NDArray[np.float64]) -> int:
+    """Largest first, each centre joins a kept one nearby or is kept; counts those with a share worth naming."""
+    kept: list[tuple[NDArray[np.floating], float]] = []
+    for i in np.argsort(-shares, kind="stable"):
+        near = next((k for k, (c, _) in enumerate(kept) if np.linalg.norm(centres[i] - c) < _MIN_DISTANCE), None)
+        if near is None:
+            kept.append((centres[i], float(shares[i])))
+        else:
+            kept[near] = (kept[near][0], kept[near][1] + float(shares[i]))
+    return max(1, sum(share >= _MIN_SHARE for _, share in kept))
+
+
+def _standardised(histograms: UInt8Array) -> Float32Array:
+    """Shares, centred and of length 1; rows without any variance become zeros."""
+    shares = (histograms.astype(np.float32) / 255) ** 2
+    centred = shares - shares.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred * centred).sum(axis=1, keepdims=True))
+    return np.where(length > 1e-7, centred / np.maximum(length, 1e-7), np.float32(0))
+
+
+def correlation(hist_a: bytes, hist_b: bytes) -> float:
+    """Correlation of two HSV histograms, -1 to 1, as OpenCV's HISTCMP_CORREL defines it (1 if one is flat)."""
+    rows = _standardised(np.stack([np.frombuffer(hist, np.uint8) for hist in (hist_a, hist_b)]))
+    if not rows.any(axis=1).all():
+        return 1.0
+    return float(np.clip(rows[0] @ rows[1], -1, 1))
+
+
+def mean_correlation(histograms: UInt8Array) -> Float32Array:
+    """Each histogram's mean correlation with all others of its group, uint8 (n, 128) to float32 (n,), in O(n).
+
+    1.0 for a group of one. The sum of correlations with all others is one product with the sum of all others. Works
+    in chunks: a group of any size needs 4 bytes a member beside its histograms.
+    """
+    count = len(histograms)
+    if count < 2:
+        return np.ones(count, np.float32)
+    chunks = [histograms[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
+    total = np.zeros(histograms.shape[1])
+    flat = 0
+    for chunk in chunks:
+        rows = _standardised(chunk).astype(np.float64)
+        total += rows.sum(axis=0)
+        flat += int((~rows.any(axis=1)).sum())
+    return np.concatenate([_mean_with_others(chunk, total, flat, count) for chunk in chunks])
+
+
+def _mean_with_others(histograms: UInt8Array, total: NDArray[np.float64], flat: int, count: int) -> Float32Array:
+    """For some of a group of ``count``: total is the sum of all standardised rows, flat the number of flat ones."""
+    rows = _standardised(histograms).astype(np.float64)
+    sums = (rows * total).sum(axis=1) - (rows * rows).sum(axis=1) + flat
+    means = np.where(rows.any(axis=1), np.clip(sums / (count - 1), -1, 1), 1.0)
+    return means.astype(np.float32)

@@ -1,0 +1,244 @@
+"""Small typed records that pass between the stages. This file imports nothing of the project."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """One blob of a listing.
+
+    key: the store's own name of it (``container/name`` or an absolute path). etag: normalised, without quotes.
+    size: bytes. md5: the Content-MD5 that the listing claims, None where it has none. archived: in the archive
+    tier, so it cannot be read.
+    """
+
+    key: str
+    size: int
+    etag: str
+    md5: bytes | None = None
+    content_type: str | None = None
+    archived: bool = False
+
+    @property
+    def validator(self) -> str:
+        """What tells this version of the blob from any other one under the same key."""
+        return f"{self.etag}:{self.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a listing; ``marker`` continues behind it and is None on the last one."""
+
+    blobs: list[BlobInfo]
+    marker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A blob's bytes and the ETag of the version that they belong to."""
+
+    data: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A blob to look at, with the listing part that it belongs to and the families that its bytes may lack.
+
+    families: names of shard families to compute; empty means that only the bytes' SHA-256 is wanted so far.
+    """
+
+    part: int
+    blob: BlobInfo
+    families: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A downloaded picture: its bytes and their SHA-256 (32 bytes)."""
+
+    item: WorkItem
+    sha: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is measured of a decoded picture, as a person sees it (orientation applied).
+
+    width, height: pixels. sharpness, exposure, compression: 0 (bad) to 1 (good). texture: share of the tiles of
+    the working picture that carry texture, 0 to 1. dominant_colours: count. phash: 64 bit DCT hash.
+    hsv_histogram: 128 bytes, 8 hue x 4 saturation x 4 value bins, uint8 = round(255 * sqrt(share)).
+    """
+
+    width: int
+    height: int
+    format: str
+    size: int
+    sharpness: float
+    exposure: float
+    compression: float
+    texture: float
+    dominant_colours: int
+    phash: int
+    hsv_histogram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoints:
+    """Local evidence of one picture, enough to compare it with another one without its pixels.
+
+    points: uint16 (n, 4): x, y (0..65535 over the picture's width and height), scale, angle (0..65535 over a
+    full turn). descriptors: uint8 (n, 128) root-SIFT. thumb: an encoded picture, long side at most 128 pixels.
+    """
+
+    points: NDArray[np.uint16]
+    descriptors: UInt8Array
+    thumb: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All that one decode yields. pixels: per extractor, the small uint8 (h, w, c) input that it asked for."""
+
+    facts: Facts | None
+    keypoints: Keypoints | None
+    pixels: dict[str, UInt8Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A picture that left the process stage: its analysis, or the reason why there is none.
+
+    failure: the reason for failed.csv; analysis is None then, and also when the bytes were known already.
+    permanent: a failure of these bytes (cached), not of this attempt (tried again on the next start).
+    vectors: per extractor, float32 (d,), filled by the device stage.
+    """
+
+    item: WorkItem
+    sha: bytes | None
+    analysis: Analysis | None
+    failure: str | None = None
+    permanent: bool = True
+    vectors: dict[str, Float32Array] = field(default_factory=dict)
+
+
+class Kind(enum.IntEnum):
+    """How two pictures relate; the numbers are part of the state's format."""
+
+    NONE = 0
+    COPY = 1
+    PART = 2
+    EMBEDDED = 3
+    RELATED = 4
+    EXACT = 5
+
+
+#: One verdict on a pair (a, b). cover_a: share of a that b shows; cover_b: share of b that a shows, both 0 to 1.
+#: scale: pixels of b (as stored) for one pixel of a. turn: degrees that a is turned to lie on b. agreement: share
+#: of the textured tiles of the aligned overlap that agree.
+VERDICT_DTYPE: np.dtype[Any] = np.dtype(
+    [
+        ("kind", np.uint8),
+        ("cover_a", np.float32),
+        ("cover_b", np.float32),
+        ("scale", np.float32),
+        ("mirrored", np.bool_),
+        ("turn", np.float32),
+        ("agreement", np.float32),
+        ("inliers", np.uint16),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The distinct pictures (by SHA-256) of a run as columns, ordered by the first locator of each.
+
+    Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32,
+    0 to 100. texture: float32, 0 to 1. phash: uint64.
+    """
+
+    sha: UInt8Array
+    width: NDArray[np.int32]
+    height: NDArray[np.int32]
+    size: NDArray[np.int64]
+    quality: Float32Array
+    texture: Float32Array
+    phash: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.sha)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of one blob, and the facts that the report shows of it.
+
+    group: 1-based, in the order of the groups' best blobs. picture: row in :class:`Pictures`. witness: key of the
+    kept blob that a duplicate was matched with, None for the best one. relation: None for the best one.
+    claimed: equal by the listing's size and Content-MD5 only, not proven by SHA-256. similarity: 0 to 1.
+    """
+
+    key: str
+    etag: str
+    size: int
+    md5: bytes | None
+    sha: bytes
+    picture: int
+    group: int
+    group_size: int
+    best: bool
+    witness: str | None
+    relation: Kind | None
+    claimed: bool
+    similarity: float
+    width: int
+    height: int
+    format: str
+    quality: float
+    dominant_colours: int
+    hsv_histogram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A blob that could not be used, with the reason that failed.csv shows."""
+
+    key: str
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did, for the table at the end and for run.json. Counts are blobs unless named otherwise."""
+
+    run_id: str
+    epoch: int
+    resumed: bool
+    listed: int
+    downloaded: int
+    pictures: int
+    groups: int
+    duplicates: int
+    bytes_saved: int
+    failed: int
+    copied: int
+    removed: int
+    requests: int
+    seconds: float
+    dry_run: bool
+    output: str
+    report: str
+    failed_report: str | None

@@ -1,0 +1,209 @@
+"""Settings of a job and credentials of the store: validated once, frozen, secrets masked in every text form.
+
+A value comes from the command line, else the environment, else the YAML file, else the default. Each field
+states its own bounds, meaning and cost; flags, error texts and docs/settings.md
+are derived from that in modules/settings_sources.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
+
+MIB = 1024 * 1024
+
+_SECRETS = (
+    re.compile(r"(?i)((?<![a-z])sig(?:=|%3D))[^&;\s'\"<>]+"),
+    re.compile(r"(?i)((?:AccountKey|SharedAccessSignature)=)[^;\s'\"]+"),
+    re.compile(r"(?i)(SharedKey(?:Lite)?\s+[^:\s]+:)[^\s'\"]+"),
+    re.compile(r"(?i)(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with every SAS signature, account key and bearer token in it replaced by ``***``."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1***", text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a field says of itself beside its type.
+
+    kind: what a change of it restarts (see docs/settings.md). cost: the memory that a bound bounds. flags:
+    short forms beside the flag derived from the name. default: text for one that depends on the machine.
+    """
+
+    kind: Literal["place", "feature", "match", "job"]
+    cost: str = ""
+    flags: tuple[str, ...] = ()
+    default: str = ""
+
+
+def _split(value: object) -> object:
+    """``a,b`` as the environment and flags give lists, to ("a", "b"); flags may also be repeated."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        names = (name.strip() for item in value for name in item.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
+    return value
+
+
+def _bytes(value: object) -> object:
+    """``64 MiB`` to a number of bytes."""
+    return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
+Relations = Annotated[tuple[Literal["copy", "part", "embedded"], ...], BeforeValidator(_split), Field(min_length=1)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseModel, frozen=True):
+    """One job. Sizes in bytes, times in seconds. Raises ValidationError, which :func:`load` maps."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    source: Annotated[Text, Note("place")] = Field(
+        description="The pictures: a folder, az://container/prefix, or the https:// address of one."
+    )
+    output: Annotated[Text | None, Note("place", default="SOURCE_deduplicated/")] = Field(
+        default=None,
+        description="Where best/, duplicates/ and the report go: the source's account, or a folder.",
+    )
+    state: Annotated[Text | None, Note("place", default="OUTPUT/_state/")] = Field(
+        default=None, description="Where the cache and the progress of the job are kept."
+    )
+    features: Annotated[Names, Note("feature")] = Field(
+        default=("auto",), description="Extractors that propose pairs, comma-separated; auto picks for you."
+    )
+    relations: Annotated[Relations, Note("match")] = Field(
+        default=("copy", "part"),
+        description="What counts as a duplicate: copy (the same picture), part (a crop of it), "
+        "embedded (it inside another composition).",
+    )
+    uniques: Annotated[Literal["copy", "skip"], Note("match")] = Field(
+        default="copy", description="Pictures without duplicates: copy them to best/ as well, or skip them."
+    )
+    dry_run: Annotated[bool, Note("job")] = Field(
+        default=False, description="Decide and report only: no picture is copied, nothing is removed."
+    )
+    num_azure_connections: Annotated[Count, Note("job", cost="socket buffers each")] = Field(
+        default=32, description="Connections to the store at most."
+    )
+    min_download_workers: Annotated[Count, Note("job")] = Field(default=4, description="Downloads at a time, at least.")
+    max_download_workers: Annotated[Count, Note("job", cost="one picture's bytes each")] = Field(
+        default=32, description="Downloads at a time, at most; between the two as the queues ask."
+    )
+    num_process_workers: Annotated[
+        Count,
+        Note("job", cost="one decoded picture each", flags=("--workers",), default="all cores"),
+    ] = Field(default_factory=cores, description="Processes that decode and measure pictures.")
+    batch_size: Annotated[Count, Note("job", cost="this many small tensors per device")] = Field(
+        default=32, description="Pictures that a device embeds at once."
+    )
+    max_requests_per_second: Annotated[Rate, Note("job")] = Field(
+        default=1000.0, description="Requests to the store per second at most, every attempt counted."
+    )
+    request_burst: Annotated[Count, Note("job")] = Field(
+        default=100, description="Requests that may be made at once after a quiet time."
+    )
+    queue_items: Annotated[Count, Note("job", cost="see queue_bytes")] = Field(
+        default=128, description="Pictures that wait between two stages at most."
+    )
+    queue_bytes: Annotated[Bytes, Note("job", cost="this much between each two stages")] = Field(
+        default=256 * MIB, description="Bytes that wait between two stages at most; a larger picture passes alone."
+    )
+    shard_rows: Annotated[Count, Note("job", cost="up to about 25 kB of keypoints a row")] = Field(
+        default=2048, description="Rows after which a shard is committed."
+    )
+    shard_bytes: Annotated[Bytes, Note("job", cost="about this much per shard family")] = Field(
+        default=64 * MIB, description="Bytes after which a shard is committed."
+    )
+    shard_seconds: Annotated[Seconds, Note("job")] = Field(
+        default=30.0, description="Seconds after which a shard is committed: what a kill can cost."
+    )
+    listing_part: Annotated[Count, Note("job")] = Field(
+        default=2000, description="Names in a part of the listing, the unit of work."
+    )
+    max_image_pixels: Annotated[Count, Note("job", cost="about 3 bytes a pixel in each process")] = Field(
+        default=200_000_000, description="Pictures with more pixels are listed as failed, undecoded."
+    )
+    max_image_bytes: Annotated[Bytes, Note("job", cost="one such file per download")] = Field(
+        default=256 * MIB, description="Larger files are listed as failed, not downloaded."
+    )
+    picture_timeout: Annotated[Seconds, Note("job")] = Field(
+        default=60.0, description="Seconds that one picture may take to decode and measure."
+    )
+    store_away_seconds: Annotated[Seconds, Note("job")] = Field(
+        default=300.0, description="Seconds without any answer of the store after which the job stops, to be resumed."
+    )
+    scratch: Annotated[Path | None, Note("job", default="the system's temporary folder")] = Field(
+        default=None, description="A local folder for temporary files; nothing in it is needed after the run."
+    )
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if self.min_download_workers > self.max_download_workers:
+            raise ValueError(
+                f"min_download_workers ({self.min_download_workers}) is above "
+                f"max_download_workers ({self.max_download_workers}): lower the first or raise the second"
+            )
+        return self
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Fields for repr and str, secrets in addresses masked."""
+        for name, value in super().__repr_args__():
+            yield name, redact(value) if isinstance(value, str) else value
+
+
+class AzureCredentials(BaseModel, frozen=True):
+    """Ways into an Azure account, tried in this order; with none, azure-identity's default credential."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    connection_string: SecretStr | None = None
+    account: str | None = None
+    key: SecretStr | None = None
+    sas_token: SecretStr | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> AzureCredentials:
+        """Read AZURE_STORAGE_CONNECTION_STRING, _ACCOUNT, _KEY and _SAS_TOKEN; an empty one is absent."""
+
+        def secret(name: str) -> SecretStr | None:
+            value = environ.get(name, "").strip()
+            return SecretStr(value) if value else None
+
+        return cls(
+            connection_string=secret("AZURE_STORAGE_CONNECTION_STRING"),
+            account=environ.get("AZURE_STORAGE_ACCOUNT", "").strip() or None,
+            key=secret("AZURE_STORAGE_KEY"),
+            sas_token=secret("AZURE_STORAGE_SAS_TOKEN"),
+        )

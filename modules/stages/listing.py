@@ -1,0 +1,61 @@
+"""List stage: the source's pictures, written down in parts once, then frozen for the epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from modules.bounded_queue import Cancellation
+from modules.errors import LeaseHeldError
+from modules.io_utils import StoreThread
+from modules.outputs.listing_filter import ListingFilter
+from modules.records import BlobInfo, ListPage
+from modules.state.listing import ListingPart, last_listing_part, write_listing_part
+
+log = logging.getLogger(__name__)
+
+
+def freeze_listing(
+    thread: StoreThread,
+    source_prefix: str,
+    state_prefix: str,
+    epoch: int,
+    *,
+    part_size: int,
+    cancel: Cancellation,
+    advance: Callable[[int], None],
+) -> int:
+    """List ``source_prefix`` into parts, going on behind the last part that is there; how many parts there are.
+
+    Pictures only, by name or content type, without what lies below an output of ours. Raises InterruptedRunError,
+    LeaseHeldError when another job lists the same epoch, and what the store raises.
+    """
+    last = last_listing_part(thread, state_prefix, epoch)
+    if last is not None and last.marker is None:
+        return last.part + 1
+    number = 0 if last is None else last.part + 1
+    keep = ListingFilter(() if last is None else last.excluded)
+    pages = thread.store.list(source_prefix, marker=None if last is None else last.marker, page_size=part_size)
+
+    async def next_page() -> ListPage | None:
+        return await anext(pages, None)
+
+    while (page := thread.run(next_page())) is not None:
+        cancel.check()
+        blobs = [blob for blob in page.blobs if keep(blob) and _can_be_named(blob)]
+        write_listing_part(thread, state_prefix, epoch, ListingPart(number, blobs, page.marker, keep.excluded))
+        advance(len(blobs))
+        number += 1
+        if page.marker is None:
+            return number
+    raise LeaseHeldError("the listing ended without its last page; run again")
+
+
+def _can_be_named(blob: BlobInfo) -> bool:
+    """False for a file name that is not valid UTF-8: no report could carry it. Said, never passed over silently."""
+    try:
+        blob.key.encode()
+    except UnicodeEncodeError:
+        log.warning("left out, its name is not valid UTF-8; rename it: %r", blob.key)
+        return False
+    return True

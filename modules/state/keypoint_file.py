@@ -1,0 +1,91 @@
+"""A flat scratch file of keypoints, so that verifying processes read just the two pictures that they compare."""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from modules.errors import StateError
+from modules.records import Keypoints, UInt8Array
+from modules.state.schemas import keypoints_of, shas_of
+
+_HEADER = struct.Struct("<III")  # bytes of points, of descriptors and of the thumb, which follow in this order
+_ABSENT = -1
+
+
+class KeypointFile:
+    """Keypoints by picture number, readable from any thread and process; pickles as its path alone.
+
+    The offsets (8 bytes a picture) lie beside it and are mapped into memory, one copy for all processes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path``: as given to :meth:`build`."""
+        self._path = path
+
+    @classmethod
+    def build(
+        cls,
+        path: Path,
+        tables: Iterable[pa.Table],
+        indices: Callable[[UInt8Array], NDArray[np.int32]],
+        wanted: NDArray[np.bool_],
+    ) -> KeypointFile:
+        """Write the keypoints of the ``wanted`` (bool (n,), by number) out of all ``tables`` of the family.
+
+        path: a file that does not exist yet. indices: SHA-256 sums uint8 (k, 32) to numbers int32 (k,), -1 for unknown
+        ones. Memory: one table and 8 bytes a picture. Raises StateError when a wanted picture has none.
+        """
+        offsets = np.full(len(wanted), _ABSENT, np.int64)
+        with path.open("xb") as file:
+            for table in tables:
+                numbers = indices(shas_of(table))
+                columns = [table.column(name) for name in ("points", "descriptors", "thumb")]
+                for row in np.flatnonzero(numbers >= 0):
+                    i = numbers[row]
+                    if wanted[i] and offsets[i] == _ABSENT:
+                        offsets[i] = file.tell()
+                        values = [column[int(row)].as_py() for column in columns]
+                        file.write(_HEADER.pack(*map(len, values)) + b"".join(values))
+        if lost := int(np.count_nonzero(wanted & (offsets == _ABSENT))):
+            raise StateError(f"the keypoints of {lost} pictures are missing from the state; run again")
+        np.save(_offsets_path(path), offsets)
+        return cls(path)
+
+    def read(self, i: int) -> Keypoints:
+        """Keypoints of picture ``i``. Raises KeyError when it was not wanted."""
+        return _reader(self._path).read(i)
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._offsets = np.load(_offsets_path(path), mmap_mode="r")
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, i: int) -> Keypoints:
+        offset = int(self._offsets[i])
+        if offset == _ABSENT:
+            raise KeyError(i)
+        lengths = _HEADER.unpack(os.pread(self._descriptor, _HEADER.size, offset))
+        data = os.pread(self._descriptor, sum(lengths), offset + _HEADER.size)
+        points, descriptors = lengths[0], lengths[0] + lengths[1]
+        return keypoints_of(data[:points], data[points:descriptors], data[descriptors:])
+
+
+@functools.lru_cache(maxsize=8)
+def _reader(path: Path) -> _Reader:
+    """One open file per process and path: a handle comes anew with every task."""
+    return _Reader(path)
+
+
+def _offsets_path(path: Path) -> Path:
+    return path.with_name(path.name + ".offsets.npy")

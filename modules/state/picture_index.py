@@ -1,0 +1,207 @@
+"""What matching, publishing and the report ask: pictures by number, decisions in order, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.errors import StateError
+from modules.records import Decision, Failure, Float32Array, Kind, Pictures, UInt8Array
+from modules.state.scratch import PAGE
+from modules.state.work_index import WorkIndex
+
+# A blob is either numbered (its bytes are a picture with every family) or has a reason; never both, never neither.
+_NUMBER = """
+INSERT INTO numbered (idx, picture, key)
+SELECT row_number() OVER (ORDER BY key) - 1, picture, key
+FROM (SELECT picture, min(key) AS key FROM outcomes WHERE reason IS NULL GROUP BY picture)
+"""
+
+_PICTURES = """
+SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.compression, f.texture, f.phash
+FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
+WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
+"""
+
+_GROUPS = """
+INSERT INTO groups (keeper, number, size)
+SELECT g.keeper, row_number() OVER (ORDER BY g.keeper), count(*)
+FROM outcomes b JOIN numbered n ON n.picture = b.picture JOIN grouping g ON g.idx = n.idx
+WHERE b.reason IS NULL GROUP BY g.keeper
+"""
+
+_ORDER = """
+INSERT INTO ordered (blob, idx, best)
+SELECT b.id, n.idx, b.key = k.key
+FROM outcomes b
+JOIN numbered n ON n.picture = b.picture
+JOIN grouping g ON g.idx = n.idx
+JOIN numbered k ON k.idx = g.keeper
+WHERE b.reason IS NULL ORDER BY g.keeper, b.key <> k.key, b.key
+"""
+
+_DECISION_FIELDS = tuple(field.name for field in fields(Decision))
+
+_DECISIONS = f"""
+SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, o.idx, s.number, s.size, o.best,
+    CASE WHEN NOT o.best THEN k.key END,
+    CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
+    b.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
+    f.width, f.height, f.format, g.quality, f.dominant_colours, f.hsv_histogram
+FROM ordered o
+JOIN blobs b ON b.id = o.blob
+JOIN pictures p ON p.id = b.picture
+JOIN facts f ON f.picture = b.picture
+JOIN grouping g ON g.idx = o.idx
+JOIN groups s ON s.keeper = g.keeper
+JOIN numbered k ON k.idx = g.keeper
+WHERE o.place > ?1 ORDER BY o.place LIMIT ?2
+"""
+
+_FAILURES = "SELECT key, size, reason FROM outcomes WHERE key > ?1 AND reason IS NOT NULL ORDER BY key LIMIT ?2"
+
+_FACTS_DTYPE = np.dtype(
+    [(name, np.int64) for name in ("width", "height", "size")]
+    + [(name, np.float32) for name in ("sharpness", "exposure", "compression", "texture")]
+    + [("phash", np.int64)]
+)
+
+
+class Score(Protocol):
+    """modules.quality.score.score: one number from 0 to 100 per picture."""
+
+    def __call__(
+        self,
+        width: NDArray[np.int32],
+        height: NDArray[np.int32],
+        sharpness: Float32Array,
+        exposure: Float32Array,
+        compression: Float32Array,
+    ) -> Float32Array:
+        """All arrays (n,)."""
+
+
+class ScratchIndex(WorkIndex):
+    """The whole index: first listing and catalogue, then work, then pictures, groups and decisions."""
+
+    _sorted_shas: NDArray[np.bytes_] | None = None
+    _sorted_numbers: NDArray[np.int32] | None = None
+
+    def number_pictures(self, families: frozenset[str]) -> int:
+        """Number the distinct pictures of the listing from 0 by their first key; returns how many.
+
+        Comes after streaming; may be repeated. Raises StateError when a blob has neither a picture with every one of
+        ``families`` nor a reason why not: then a stage has lost it.
+        """
+        if count := self.pending(families):
+            raise StateError(f"{count} pictures were left without a result; run again")
+        with self._transaction() as connection:
+            for table in ("numbered", "grouping", "groups", "ordered"):
+                connection.execute(f"DELETE FROM {table}")
+            connection.execute(_NUMBER)
+        self._sorted_shas = self._sorted_numbers = None
+        return self.numbered()
+
+    def numbered(self) -> int:
+        """Distinct pictures, as numbered last."""
+        return int(self._one("SELECT count(*) FROM numbered"))
+
+    def pictures(self, score: Score) -> Pictures:
+        """The numbered pictures as columns: 64 bytes of memory each, and 20 more while they are read."""
+        count = self.numbered()
+        shas = np.empty((count, 32), np.uint8)
+        facts = np.empty(count, _FACTS_DTYPE)
+        for start, rows in _chunks(self._pages(_PICTURES, -1)):
+            stop = start + len(rows)
+            shas[start:stop] = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(-1, 32)
+            facts[start:stop] = np.array([row[2:] for row in rows], _FACTS_DTYPE)
+        width, height = facts["width"].astype(np.int32), facts["height"].astype(np.int32)
+        columns = {name: np.ascontiguousarray(facts[name]) for name in _FACTS_DTYPE.names or ()}
+        quality = score(width, height, columns["sharpness"], columns["exposure"], columns["compression"])
+        return Pictures(
+            shas, width, height, columns["size"], quality, columns["texture"], columns["phash"].view(np.uint64)
+        )
+
+    def indices(self, shas: UInt8Array) -> NDArray[np.int32]:
+        """Numbers of pictures by SHA-256, uint8 (k, 32) to int32 (k,); -1 for bytes that are none of this run's."""
+        known, numbers = self._lookup()
+        if not len(known) or not len(shas):
+            return np.full(len(shas), -1, np.int32)
+        wanted = np.ascontiguousarray(shas).view("S32").reshape(-1)
+        places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.where(known[places] == wanted, numbers[places], np.int32(-1))
+
+    def set_grouping(self, keeper: NDArray[np.int32], verdict: NDArray[np.void], quality: Float32Array) -> None:
+        """Keep the groups: per picture its keeper (itself for a keeper), the verdict of (picture, keeper), its quality.
+
+        Similarity of a duplicate is the share of it that the keeper shows, times the agreement of that share.
+        """
+        similarity = np.minimum(verdict["agreement"] * verdict["cover_a"], np.float32(1))
+        columns = (np.arange(len(keeper)), keeper, verdict["kind"], similarity, quality)
+        with self._transaction() as connection:
+            for table in ("grouping", "groups", "ordered"):
+                connection.execute(f"DELETE FROM {table}")
+            for start in range(0, len(keeper), PAGE):
+                rows = zip(*(column[start : start + PAGE].tolist() for column in columns), strict=True)
+                connection.executemany("INSERT INTO grouping VALUES (?, ?, ?, ?, ?)", rows)
+            connection.execute(_GROUPS)
+            connection.execute(_ORDER)
+
+    def decisions(self) -> Iterator[Decision]:
+        """Every blob that is a picture, by group, the best one first, then by key.
+
+        Groups are numbered from 1 in the order of their best blobs' keys. The best blob is the first key of the keeper;
+        other blobs of the keeper's bytes are exact duplicates of it.
+        """
+        for row in self._pages(_DECISIONS, 0):
+            yield _decision(row[1:])
+
+    def failures(self) -> Iterator[Failure]:
+        """Every blob that is none, by key: archived, not fetched in this attempt, or not decodable."""
+        for row in self._pages(_FAILURES, ""):
+            yield Failure(*row)
+
+    def failed(self) -> int:
+        """How many :meth:`failures` there are."""
+        return int(self._one("SELECT count(*) FROM outcomes WHERE reason IS NOT NULL"))
+
+    def _lookup(self) -> tuple[NDArray[np.bytes_], NDArray[np.int32]]:
+        """SHA-256 sums sorted, (n,) S32, and their pictures' numbers: 36 bytes a picture.
+
+        NumPy ignores trailing zero bytes of an S string when it compares; between strings of one length that is exact.
+        """
+        with self._lock:
+            if self._sorted_shas is None or self._sorted_numbers is None:
+                shas = np.empty(self.numbered(), "S32")
+                question = "SELECT n.idx, p.sha FROM numbered n JOIN pictures p ON p.id = n.picture"
+                pages = self._pages(f"{question} WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2", -1)
+                for start, rows in _chunks(pages):
+                    shas[start : start + len(rows)] = [row[1] for row in rows]
+                order = np.argsort(shas, kind="stable")
+                self._sorted_shas, self._sorted_numbers = shas[order], order.astype(np.int32)
+            return self._sorted_shas, self._sorted_numbers
+
+
+def _chunks(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
+    """Lists of at most PAGE rows with the place of the first one."""
+    start = 0
+    chunk: list[tuple[Any, ...]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == PAGE:
+            yield start, chunk
+            start, chunk = start + PAGE, []
+    if chunk:
+        yield start, chunk
+
+
+def _decision(row: tuple[Any, ...]) -> Decision:
+    """A row of _DECISIONS: Decision's fields in order, as SQLite has them."""
+    values = dict(zip(_DECISION_FIELDS, row, strict=True))
+    relation = values["relation"]
+    values["relation"] = None if relation is None else Kind(relation)
+    return Decision(**values | {name: bool(values[name]) for name in ("best", "claimed")})

@@ -1,0 +1,331 @@
+"""The story of a run, from top to bottom: precheck, list, stream, match, plan, publish, report."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modules.bounded_queue import Cancellation
+from modules.deduplication import match, propose
+from modules.distributed_processor import Bounds, Stream
+from modules.feature_extraction import (
+    DECODER_VERSION,
+    FACTS_FINGERPRINT,
+    KEYPOINTS_FINGERPRINT,
+    Analyser,
+    init_worker,
+    make_extractors,
+    resolve_features,
+)
+from modules.features.base import Extractor
+from modules.io_utils import StoreThread, open_store
+from modules.location import Location
+from modules.outputs.finish import finish, finish_dry_run, run_document
+from modules.outputs.layout import Layout
+from modules.outputs.ledger import Ledger
+from modules.outputs.ownership import check_output_is_ours, ensure_pointer
+from modules.outputs.plan import Plan, write_plan
+from modules.outputs.publish import Publisher, PublishResult
+from modules.outputs.report import make_reports
+from modules.outputs.survey import survey
+from modules.progress import Progress
+from modules.quality.score import score
+from modules.records import Kind, RunSummary
+from modules.settings import AzureCredentials, Settings
+from modules.stages.analyse import Analyse
+from modules.stages.embed import Embedder
+from modules.stages.fetch import Fetcher
+from modules.stages.listing import freeze_listing
+from modules.stages.save import ShardSaver
+from modules.stages.verify import Verifier
+from modules.state.arrays import load_vectors
+from modules.state.commit import Families, commit_claims, load_index
+from modules.state.index import ScratchIndex
+from modules.state.listing import read_listing_parts
+from modules.state.lock import RunLock
+from modules.state.manifest import Manifest, ManifestFile, Phase
+from modules.state.shards import ShardWriter
+from modules.worker_pool import WorkerPool
+
+log = logging.getLogger(__name__)
+
+KINDS = {"copy": Kind.COPY, "part": Kind.PART, "embedded": Kind.EMBEDDED}
+
+
+@dataclass(slots=True)
+class Job:
+    """What the phases of one run work with."""
+
+    settings: Settings
+    progress: Progress
+    cancel: Cancellation
+    layout: Layout
+    thread: StoreThread
+    extractors: list[Extractor]
+    scratch: Path
+    pool: WorkerPool
+    manifest_file: ManifestFile
+    manifest: Manifest
+    resumed: bool
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+
+    def enter(self, phase: Phase, total: int | None = None, *, parts: int | None = None) -> None:
+        """Begin a phase: written down first, so that a zombie is found out before it does anything."""
+        self.cancel.check()
+        self.manifest = self.manifest.at(phase, parts=parts)
+        self.manifest_file.save(self.manifest)
+        self.progress.phase(phase, total)
+
+
+def run(settings: Settings, credentials: AzureCredentials, progress: Progress, stop: threading.Event) -> RunSummary:
+    """Run or resume the job that ``settings`` describe; set ``stop`` to end it early with all work kept.
+
+    Raises UsageError before any work when it cannot be done as asked, RetryLaterError when running again resumes it,
+    and any other ImgsieveError when it failed.
+    """
+    with prepare(settings, credentials, progress, stop) as job:
+        families = families_of(job.extractors)
+        writer = ShardWriter(job.thread, job.layout.state, job.manifest.epoch, job.manifest.attempt)
+        list_pictures(job)
+        with contextlib.closing(ScratchIndex(job.scratch / "index.sqlite", DECODER_VERSION)) as index:
+            downloaded = stream_pictures(job, families, writer, index)
+            match_pictures(job, families, writer, index)
+            return publish_pictures(job, writer, index, downloaded)
+
+
+@contextlib.contextmanager
+def prepare(
+    settings: Settings, credentials: AzureCredentials, progress: Progress, stop: threading.Event
+) -> Iterator[Job]:
+    """Check everything that can be checked, then hold lock, manifest, store and scratch folder for the run."""
+    features = resolve_features(settings.features)
+    source = Location.parse(settings.source)
+    layout = Layout.for_run(source, _location(settings.output), _location(settings.state))
+    store = open_store(
+        source,
+        credentials,
+        connections=settings.num_azure_connections,
+        requests_per_second=settings.max_requests_per_second,
+        burst=settings.request_burst,
+        store_away_seconds=settings.store_away_seconds,
+    )
+    cancel = Cancellation(stop)
+    with contextlib.ExitStack() as stack:
+        thread = stack.enter_context(contextlib.closing(StoreThread(store)))
+        thread.run(store.check(layout.source))
+        check_output_is_ours(thread, layout)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgsieve-", dir=settings.scratch)))
+        stack.enter_context(RunLock(thread, layout.lock, on_lost=cancel.fail))
+        ensure_pointer(thread, layout)
+        manifest_file = ManifestFile(thread, layout.manifest)
+        manifest, resumed = begin(manifest_file, _request(settings, features, layout, thread), layout, thread)
+        pool = stack.enter_context(WorkerPool(settings.num_process_workers, init_worker))
+        cancel.on_abort(pool.stop)
+        extractors = make_extractors(features)
+        yield Job(
+            settings, progress, cancel, layout, thread, extractors, scratch, pool, manifest_file, manifest, resumed
+        )
+
+
+def begin(
+    manifest_file: ManifestFile, request: dict[str, Any], layout: Layout, thread: StoreThread
+) -> tuple[Manifest, bool]:
+    """The manifest of this start, saved, and whether it resumes an unfinished epoch."""
+    last = manifest_file.load()
+    resumed = last is not None and last.resumes(request)
+    if last is None:
+        manifest = Manifest.first(request, thread.store.address(layout.output))
+    elif resumed:
+        manifest = last.new_attempt()
+        log.info("resuming epoch %d in phase %s, attempt %d", manifest.epoch, last.phase, manifest.attempt)
+    else:
+        manifest = last.new_epoch(request)
+        log.info("starting epoch %d on what epoch %d has cached", manifest.epoch, last.epoch)
+    manifest_file.save(manifest)
+    return manifest, resumed
+
+
+def list_pictures(job: Job) -> None:
+    """Freeze the epoch's listing, once."""
+    if job.manifest.parts is not None:
+        return
+    job.enter("listing")
+    parts = freeze_listing(
+        job.thread,
+        job.layout.source,
+        job.layout.state,
+        job.manifest.epoch,
+        part_size=job.settings.listing_part,
+        cancel=job.cancel,
+        advance=job.progress.advance,
+    )
+    job.enter("streaming", parts=parts)
+
+
+def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex) -> int:
+    """Download, measure and commit every picture that the state lacks; how many were downloaded."""
+    for part in read_listing_parts(job.thread, job.layout.state, job.manifest.epoch):
+        index.add_listing(part.part, part.blobs)
+    load_index(index, job.thread, job.layout.state, families)
+    settings = job.settings
+    job.enter("streaming", index.pending(families.all))
+    fetcher = Fetcher(job.thread.store, index, settings.max_image_bytes)
+    saver = ShardSaver(
+        writer,
+        index,
+        families,
+        shard_rows=settings.shard_rows,
+        shard_bytes=settings.shard_bytes,
+        shard_seconds=settings.shard_seconds,
+        advance=job.progress.advance,
+    )
+    analyse = Analyse(Analyser(tuple(job.extractors), settings.max_image_pixels), families)
+    # Blobs that are claimed equal wait for the first of them, and are on their own only where that one failed.
+    for exact_pass in (True, False):
+        work = (index.work(part, families.all, exact_pass=exact_pass) for part in index.parts())
+        Stream(job.thread, bounds_of(settings), job.pool, job.cancel).run(
+            itertools.chain.from_iterable(work),
+            fetch=fetcher,
+            analyse=analyse,
+            embedders=[Embedder(make_extractors(list(families.vectors)), "cpu")],
+            saver=saver,
+        )
+        job.progress.advance(commit_claims(writer, index))
+    return fetcher.downloaded
+
+
+def match_pictures(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex) -> None:
+    """Decide which pictures are the same and which copy is kept; the index holds the decisions after this."""
+    job.enter("matching")
+    index.number_pictures(families.all)
+    pictures = index.pictures(score)
+    vectors = {
+        extractor.name: (
+            load_vectors(index, job.thread, job.layout.state, families.vectors[extractor.name], extractor.dim),
+            extractor,
+        )
+        for extractor in job.extractors
+    }
+    verifier = Verifier(
+        job.thread,
+        state_prefix=job.layout.state,
+        writer=writer,
+        index=index,
+        pictures=pictures,
+        keypoints_family=families.keypoints,
+        pool=job.pool,
+        cancel=job.cancel,
+        scratch=job.scratch,
+        shard_rows=8 * job.settings.shard_rows,  # a verdict is small: some 100 bytes
+        shard_seconds=job.settings.shard_seconds,
+        advance=job.progress.advance,
+    )
+    accepted = {KINDS[name] for name in job.settings.relations}
+    with contextlib.closing(verifier):
+        grouping = match(pictures, partial(propose, pictures, vectors), verifier, accepted)
+    index.set_grouping(grouping.keeper, grouping.verdict, np.asarray(pictures.quality))
+
+
+def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloaded: int) -> RunSummary:
+    """Write the plan, carry it out, and leave the report, ``_SUCCESS`` last; in a dry run the report only."""
+    job.enter("publishing")
+    plan = write_plan(job.thread, writer, job.layout, job.manifest.epoch, index.decisions, uniques=job.settings.uniques)
+    address = job.thread.store.address
+    fence = job.manifest_file.fence
+    if job.settings.dry_run:
+        reports = make_reports(job.scratch, address, plan.rows(), index.failures(), None)
+        finish_dry_run(job.thread, job.layout, reports, fence)
+        summary = summarise(job, index, plan, PublishResult(0, 0, 0), downloaded)
+    else:
+        with Ledger(job.scratch / "ledger.sqlite") as ledger:
+            todo = survey(job.thread, job.layout, ledger, plan.rows())
+            job.progress.phase("publishing", todo.copies + todo.removals)
+            published = Publisher(
+                job.thread,
+                job.layout,
+                writer,
+                ledger,
+                fence=fence,
+                stop=job.cancel.check,
+                connections=job.settings.num_azure_connections,
+                advance=job.progress.advance,
+            ).publish()
+            reports = make_reports(job.scratch, address, plan.rows(), index.failures(), ledger)
+        summary = summarise(job, index, plan, published, downloaded)
+        document = run_document(summary, job.settings, job.started, datetime.now(UTC))
+        finish(job.thread, job.layout, reports, counts=plan.counts, failed=summary.failed, run=document, fence=fence)
+    job.enter("done")
+    return summary
+
+
+def summarise(job: Job, index: ScratchIndex, plan: Plan, published: PublishResult, downloaded: int) -> RunSummary:
+    """What the run did."""
+    layout = job.layout.dry() if job.settings.dry_run else job.layout
+    failed = index.failed() + published.failed
+    address = job.thread.store.address
+    return RunSummary(
+        run_id=job.manifest.run_id,
+        epoch=job.manifest.epoch,
+        resumed=job.resumed,
+        listed=index.listed(),
+        downloaded=downloaded,
+        pictures=plan.counts.rows,
+        groups=plan.counts.groups,
+        duplicates=plan.counts.duplicates,
+        bytes_saved=plan.counts.bytes_saved,
+        failed=failed,
+        copied=published.copied,
+        removed=published.removed,
+        requests=job.thread.store.requests,
+        seconds=time.monotonic() - job.clock,
+        dry_run=job.settings.dry_run,
+        output=address(job.layout.output),
+        report=address(layout.report),
+        failed_report=address(layout.failed_report) if failed else None,
+    )
+
+
+def families_of(extractors: list[Extractor]) -> Families:
+    """The shard families that today's code and these extractors read and write."""
+    fingerprints = {extractor.name: extractor.fingerprint for extractor in extractors}
+    return Families.of(FACTS_FINGERPRINT, KEYPOINTS_FINGERPRINT, fingerprints)
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """How much may be under way at once."""
+    return Bounds(
+        min_download_workers=settings.min_download_workers,
+        max_download_workers=settings.max_download_workers,
+        num_process_workers=settings.num_process_workers,
+        batch_size=settings.batch_size,
+        queue_items=settings.queue_items,
+        queue_bytes=settings.queue_bytes,
+        picture_timeout=settings.picture_timeout,
+    )
+
+
+def _location(text: str | None) -> Location | None:
+    return None if text is None else Location.parse(text)
+
+
+def _request(settings: Settings, features: list[str], layout: Layout, thread: StoreThread) -> dict[str, Any]:
+    """What makes a run this run and not another one: see the kinds of settings."""
+    return {
+        "source": thread.store.address(layout.source),
+        "features": features,
+        "relations": sorted(settings.relations),
+        "uniques": settings.uniques,
+    }

@@ -1,0 +1,1 @@
+"""What make calls: the sample collection, the two demos, the settings table."""

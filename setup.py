@@ -1,0 +1,39 @@
+"""Packaging: the command ``imgsieve``, its modules, and the pinned requirements.txt as what it needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def requirements() -> list[str]:
+    """Lines of requirements.txt without comments."""
+    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def version() -> str:
+    """``__version__`` of the modules package, read without importing it."""
+    text = (HERE / "modules" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError("modules/__init__.py names no __version__")
+    return found.group(1)
+
+
+setup(
+    name="imgsieve",
+    version=version(),
+    description="Finds which pictures are the same, keeps the best of each and proves every decision",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.11",
+    py_modules=["main", "pipeline"],
+    packages=find_packages(include=["modules", "modules.*"]),
+    install_requires=requirements(),
+    entry_points={"console_scripts": ["imgsieve = main:main"]},
+)

@@ -1,0 +1,262 @@
+"""The matching story: real pictures through verify_pair, and made-up verdicts through match."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from modules import deduplication
+from modules.matching import relations
+from modules.records import VERDICT_DTYPE, Kind, Pictures
+from tests.drawings import as_png, evidence, leaves, page
+from tests.edits import EDITS
+
+ACCEPTED = (Kind.COPY, Kind.PART)
+
+
+def judge(a: bytes, b: bytes) -> np.void:
+    (keypoints_a, size_a), (keypoints_b, size_b) = evidence(a), evidence(b)
+    return deduplication.verify_pairs([(keypoints_a, keypoints_b, size_a, size_b)])[0]
+
+
+@functools.cache
+def original() -> bytes:
+    return as_png(leaves(1))
+
+
+def edited(name: str) -> bytes:
+    return EDITS[name].apply(leaves(1), 5)
+
+
+COPIES = ["jpeg75", "jpeg30", "png", "webp", "smaller", "larger", "brightness", "contrast", "saturation"]
+MORE_COPIES = ["blur", "sharpen", "grey", "crop5", "text", "border", "stretch", "quarter", "mirror"]
+
+
+@pytest.mark.parametrize("name", COPIES + MORE_COPIES)
+def test_an_edit_of_the_whole_picture_is_a_copy(name: str) -> None:
+    verdict = judge(edited(name), original())
+    assert Kind(int(verdict["kind"])) == Kind.COPY
+    assert verdict["cover_a"] >= relations.HELD_COVER
+    assert verdict["cover_b"] >= relations.HELD_COVER
+    assert bool(verdict["mirrored"]) == (name == "mirror")
+
+
+@pytest.mark.parametrize(("name", "area"), [("crop20", 0.8), ("crop50", 0.5), ("crop30", 0.3)])
+def test_a_crop_is_a_part_of_what_it_was_cut_from(name: str, area: float) -> None:
+    verdict = judge(edited(name), original())
+    assert verdict["kind"] == Kind.PART
+    assert verdict["cover_a"] > 0.97
+    assert verdict["cover_b"] == pytest.approx(area, abs=0.04)
+    assert verdict["scale"] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["screenshot", "pasted", "caption"])
+def test_a_picture_in_a_composition_is_embedded(name: str) -> None:
+    verdict = judge(original(), edited(name))
+    assert verdict["kind"] == Kind.EMBEDDED
+    assert verdict["cover_a"] > 0.97
+    assert verdict["cover_b"] < 0.85
+
+
+def test_overlapping_crops_are_related() -> None:
+    whole = leaves(1)
+    left, right = whole.crop((0, 0, 320, 360)), whole.crop((160, 0, 480, 360))
+    verdict = judge(as_png(left), as_png(right))
+    assert verdict["kind"] == Kind.RELATED
+    assert verdict["cover_a"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_scale_and_turn_are_those_of_the_edit() -> None:
+    turned = leaves(1).resize((960, 720)).transpose(Image.Transpose.ROTATE_90)
+    verdict = judge(original(), as_png(turned))
+    assert verdict["kind"] == Kind.COPY
+    assert verdict["scale"] == pytest.approx(2, abs=0.03)
+    assert verdict["turn"] == pytest.approx(-90, abs=1)
+
+
+@pytest.mark.parametrize("name", ["crop50", "quarter", "mirror", "stretch", "screenshot", "combined"])
+def test_a_verdict_reads_the_same_from_both_sides(name: str) -> None:
+    forth, back = judge(edited(name), original()), judge(original(), edited(name))
+    swapped = relations.orient(back)
+    assert forth["kind"] == swapped["kind"] != Kind.NONE
+    for field, tolerance in (("cover_a", 0.02), ("cover_b", 0.02), ("scale", 0.03)):
+        assert forth[field] == pytest.approx(swapped[field], abs=tolerance), field
+    assert (forth["turn"] - swapped["turn"] + 180) % 360 == pytest.approx(180, abs=1)
+
+
+def test_different_pictures_are_nothing_to_each_other() -> None:
+    assert judge(original(), as_png(leaves(2)))["kind"] == Kind.NONE
+
+
+@pytest.mark.parametrize("name", ["screenshot"])
+def test_different_pictures_in_one_frame_are_nothing_to_each_other(name: str) -> None:
+    framed = [EDITS[name].apply(leaves(seed), 5) for seed in (1, 2)]
+    assert judge(*framed)["kind"] == Kind.NONE
+
+
+def test_pages_of_different_text_are_nothing_to_each_other() -> None:
+    assert judge(as_png(page(1)), as_png(page(2)))["kind"] == Kind.NONE
+    assert judge(as_png(page(1)), EDITS["jpeg75"].apply(page(1), 1))["kind"] == Kind.COPY
+
+
+@pytest.mark.parametrize(
+    ("colour", "size", "kind"),
+    [
+        ("#f0f0f0", (300, 200), Kind.COPY),
+        ("#f1f0ef", (600, 400), Kind.COPY),
+        ("#ffffff", (300, 200), Kind.NONE),
+        ("#f0f0e0", (300, 200), Kind.NONE),
+        ("#f0f0f0", (200, 300), Kind.NONE),
+    ],
+)
+def test_blank_pictures_join_only_in_one_colour_and_shape(colour: str, size: tuple[int, int], kind: Kind) -> None:
+    blank, other = Image.new("RGB", (300, 200), "#f0f0f0"), Image.new("RGB", size, colour)
+    assert judge(as_png(blank), as_png(other))["kind"] == kind
+
+
+def pictures(quality: list[float]) -> Pictures:
+    count = len(quality)
+    numbers = np.arange(count)
+    return Pictures(
+        sha=np.zeros((count, 32), np.uint8),
+        width=np.full(count, 100, np.int32),
+        height=np.full(count, 100, np.int32),
+        size=np.full(count, 1000, np.int64),
+        quality=np.asarray(quality, np.float32),
+        texture=np.ones(count, np.float32),
+        phash=numbers.astype(np.uint64),
+    )
+
+
+class World:
+    """Verdicts by a rule, candidates by a list; notes every pair that it is asked."""
+
+    def __init__(self, count: int, verdicts: dict[tuple[int, int], np.ndarray], candidates: np.ndarray) -> None:
+        self.count, self.verdicts, self.candidates = count, verdicts, candidates
+        self.asked: list[tuple[int, int]] = []
+
+    def propose(self, subset: np.ndarray | None) -> np.ndarray:
+        if subset is None:
+            return self.candidates
+        return self.candidates[np.isin(self.candidates, subset).all(axis=1)]
+
+    def verify(self, pairs: np.ndarray) -> np.ndarray:
+        out = np.zeros(len(pairs), VERDICT_DTYPE)
+        for row, (i, j) in enumerate(pairs.tolist()):
+            assert i < j
+            self.asked.append((i, j))
+            if (i, j) in self.verdicts:
+                out[row] = self.verdicts[i, j]
+        return out
+
+
+COPY = relations.verdict(Kind.COPY, cover_a=1, cover_b=1, agreement=1)
+
+
+def test_a_chain_does_not_make_one_group() -> None:
+    world = World(3, {(0, 1): COPY, (1, 2): COPY}, np.array([[0, 1], [1, 2]], np.int32))
+    found = deduplication.match(pictures([9, 5, 8]), world.propose, world.verify, ACCEPTED)
+    assert found.keeper.tolist() == [0, 0, 2]
+    assert (0, 2) in world.asked  # the partner's keeper was asked before a second keeper was left alone
+
+
+def test_a_part_joins_the_whole_even_if_the_part_is_better() -> None:
+    part = relations.verdict(Kind.PART, cover_a=1, cover_b=0.5, agreement=1)
+    world = World(2, {(0, 1): part}, np.array([[0, 1]], np.int32))
+    found = deduplication.match(pictures([9, 5]), world.propose, world.verify, ACCEPTED)
+    assert found.keeper.tolist() == [1, 1]
+    assert found.verdict["cover_a"][0] == 1
+    only_copies = deduplication.match(pictures([9, 5]), world.propose, world.verify, (Kind.COPY,))
+    assert only_copies.keeper.tolist() == [0, 1]
+
+
+def test_a_part_that_shows_more_detail_is_kept() -> None:
+    finer = relations.verdict(Kind.PART, cover_a=1, cover_b=0.5, scale=0.4, agreement=1)
+    world = World(2, {(0, 1): finer}, np.array([[0, 1]], np.int32))
+    assert deduplication.match(pictures([9, 5]), world.propose, world.verify, ACCEPTED).keeper.tolist() == [0, 1]
+
+
+def test_a_composition_joins_its_picture_only_on_request_and_a_collage_never() -> None:
+    def joined(share: float, accepted: tuple[Kind, ...]) -> list[int]:
+        embedded = relations.verdict(Kind.EMBEDDED, cover_a=1, cover_b=share, agreement=1)
+        world = World(2, {(0, 1): embedded}, np.array([[0, 1]], np.int32))
+        return deduplication.match(pictures([3, 9]), world.propose, world.verify, accepted).keeper.tolist()
+
+    assert joined(0.7, ACCEPTED) == [0, 1]
+    assert joined(0.7, (*ACCEPTED, Kind.EMBEDDED)) == [0, 0]
+    assert joined(0.4, (*ACCEPTED, Kind.EMBEDDED)) == [0, 1]
+
+
+def test_a_crop_joins_the_photograph_and_not_the_screenshot_of_it() -> None:
+    # 0: crop, 1: photograph, 2: its screenshot, of higher resolution and so of better quality.
+    verdicts = {
+        (0, 1): relations.verdict(Kind.PART, cover_a=1, cover_b=0.7, agreement=1),
+        (0, 2): relations.verdict(Kind.PART, cover_a=1, cover_b=0.4, agreement=1),
+        (1, 2): relations.verdict(Kind.EMBEDDED, cover_a=1, cover_b=0.6, agreement=1),
+    }
+    world = World(3, verdicts, np.array([[0, 1], [0, 2], [1, 2]], np.int32))
+    found = deduplication.match(pictures([4, 5, 9]), world.propose, world.verify, ACCEPTED)
+    assert found.keeper.tolist() == [1, 1, 2]
+
+
+def test_a_thousand_copies_with_twenty_neighbours_each_make_one_group() -> None:
+    count, known = 1000, 20
+    rng = np.random.default_rng(3)
+    drawn = np.stack([np.repeat(np.arange(count), known), rng.integers(0, count, count * known)], axis=1)
+    drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0).astype(np.int32)
+    everything = {(i, j): COPY for i in range(count) for j in range(i + 1, count)}
+    world = World(count, everything, drawn)
+    found = deduplication.match(pictures(rng.uniform(0, 100, count).tolist()), world.propose, world.verify, ACCEPTED)
+    assert len(found.keepers()) == 1
+    assert len(world.asked) == len(set(world.asked))
+    assert len(world.asked) < 2 * count * known
+
+
+def test_no_pictures_and_no_candidates_are_no_groups() -> None:
+    nothing = World(0, {}, np.zeros((0, 2), np.int32))
+    assert len(deduplication.match(pictures([]), nothing.propose, nothing.verify, ACCEPTED).keeper) == 0
+    alone = World(2, {}, np.zeros((0, 2), np.int32))
+    assert deduplication.match(pictures([1, 2]), alone.propose, alone.verify, ACCEPTED).keeper.tolist() == [0, 1]
+
+
+KINDS = [Kind.NONE, Kind.COPY, Kind.COPY, Kind.PART, Kind.EMBEDDED, Kind.RELATED]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[list[float], dict[tuple[int, int], np.ndarray], list[tuple[int, int]]]:
+    count = draw(st.integers(2, 12))
+    quality = draw(st.lists(st.sampled_from([10.0, 20.0, 30.0]), min_size=count, max_size=count))
+    ends = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    verdicts = {}
+    for pair in ends:
+        covers = draw(st.tuples(st.sampled_from([0.4, 0.95]), st.sampled_from([0.4, 0.95])))
+        kind, scale = draw(st.sampled_from(KINDS)), draw(st.sampled_from([0.4, 1.0, 2.0]))
+        verdicts[pair] = relations.verdict(kind, cover_a=covers[0], cover_b=covers[1], scale=scale)
+    return quality, verdicts, draw(st.lists(st.sampled_from(ends), unique=True))
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_every_duplicate_has_a_direct_accepted_verdict_with_its_keeper(world_of, rng) -> None:  # type: ignore[no-untyped-def]
+    quality, verdicts, candidates = world_of
+    pairs = np.array(sorted(candidates), np.int32).reshape(-1, 2)
+    world = World(len(quality), verdicts, pairs)
+    found = deduplication.match(pictures(quality), world.propose, world.verify, ACCEPTED)
+    assert (found.keeper[found.keeper] == found.keeper).all()
+    assert len(world.asked) == len(set(world.asked))
+    for row, keeper in enumerate(found.keeper.tolist()):
+        if keeper == row:
+            assert found.verdict["kind"][row] == Kind.NONE
+            continue
+        direct = verdicts[min(row, keeper), max(row, keeper)]
+        direct = direct if row < keeper else relations.orient(direct)
+        assert relations.holds(direct[None], ACCEPTED)[0]
+        assert found.verdict[row] == direct
+    shuffled = World(len(quality), verdicts, np.array(rng.sample(pairs.tolist(), len(pairs)), np.int32).reshape(-1, 2))
+    again = deduplication.match(pictures(quality), shuffled.propose, shuffled.verify, ACCEPTED)
+    assert again.keeper.tolist() == found.keeper.tolist()

@@ -1,0 +1,211 @@
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from modules.bounded_queue import Cancellation
+from modules.distributed_processor import Bounds, Stream, next_worker_count
+from modules.errors import InterruptedRunError, PictureError, StoreAwayError
+from modules.io_utils import StoreThread
+from modules.memory_store import MemoryStore
+from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
+from modules.worker_pool import WorkerCrashedError, WorkerPool
+
+BOUNDS = Bounds(
+    min_download_workers=2,
+    max_download_workers=4,
+    num_process_workers=2,
+    batch_size=4,
+    queue_items=4,
+    queue_bytes=1000,
+    picture_timeout=60.0,
+)
+
+
+def no_setup() -> None:
+    """The initializer of these tests' worker processes."""
+
+
+def analyse(data: bytes, wanted: frozenset[str]) -> Analysis:
+    """Stands for a decoder: does to the run what the picture's bytes say."""
+    if data == b"broken":
+        raise PictureError("truncated")
+    if data == b"crash":
+        os._exit(70)
+    if data == b"hang":
+        threading.Event().wait()
+    return Analysis(None, None)
+
+
+class Collector:
+    def __init__(self, rows: int = 1000) -> None:
+        self.rows = rows
+        self.open: list[Processed] = []
+        self.saved: list[Processed] = []
+
+    def add(self, finished: Processed) -> None:
+        self.open.append(finished)
+        if len(self.open) >= self.rows:
+            self.flush()
+
+    def due_in(self) -> float | None:
+        return None
+
+    def flush(self) -> None:
+        self.saved += self.open
+        self.open = []
+
+
+def items(*names: str) -> list[WorkItem]:
+    return [WorkItem(0, BlobInfo(f"c/{n}-{name}", len(name), "1"), frozenset()) for n, name in enumerate(names)]
+
+
+async def fetch(item: WorkItem) -> Fetched | Processed:
+    """Stands for a download: the blob's name is its content."""
+    name = item.blob.key.split("-", 1)[1]
+    if name == "gone":
+        return Processed(item, None, None, failure="gone", permanent=False)
+    if name == "away":
+        raise StoreAwayError("away")
+    await asyncio.sleep(0)
+    return Fetched(item, b"sha", name.encode())
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(2, no_setup) as workers:
+        yield workers
+
+
+@pytest.fixture
+def thread() -> Iterator[StoreThread]:
+    owner = StoreThread(MemoryStore())
+    yield owner
+    owner.close()
+
+
+def run(
+    work: Iterator[WorkItem], pool: WorkerPool, thread: StoreThread, bounds: Bounds = BOUNDS, stop: bool = False
+) -> Collector:
+    event = threading.Event()
+    if stop:
+        event.set()
+    saver = Collector()
+    stream = Stream(thread, bounds, pool, Cancellation(event))
+    stream.run(work, fetch=fetch, analyse=analyse, embedders=[lambda batch: batch], saver=saver)
+    return saver
+
+
+def test_every_item_reaches_the_saver_once_and_is_flushed(pool: WorkerPool, thread: StoreThread) -> None:
+    work = items(*["picture"] * 40, "gone")
+    saver = run(iter(work), pool, thread)
+    assert sorted(one.item.blob.key for one in saver.saved) == sorted(item.blob.key for item in work)
+    assert [one.failure for one in saver.saved if one.failure] == ["gone"]
+
+
+def test_broken_and_crashing_pictures_become_rows_and_the_rest_goes_on(pool: WorkerPool, thread: StoreThread) -> None:
+    saver = run(iter(items("good", "broken", "crash", *["good"] * 10)), pool, thread)
+    failures = {one.item.blob.key: (one.failure, one.permanent) for one in saver.saved if one.failure}
+    assert failures == {
+        "c/1-broken": ("truncated", True),
+        "c/2-crash": ("decoding it: the worker process died (exit code 70)", True),
+    }
+    assert len(saver.saved) == 13
+
+
+def test_hanging_picture_costs_itself_only(pool: WorkerPool, thread: StoreThread) -> None:
+    impatient = Bounds(2, 4, 2, 4, 4, 1000, picture_timeout=0.5)
+    saver = run(iter(items("hang", "good", "good")), pool, thread, impatient)
+    assert [one.failure for one in saver.saved if one.failure] == ["decoding it: took longer than 0.5 s"]
+    assert len(saver.saved) == 3
+
+
+def test_first_fatal_error_ends_the_run_though_work_never_ends(thread: StoreThread) -> None:
+    def endless() -> Iterator[WorkItem]:
+        while True:
+            yield from items("good", "good", "good", "away")
+
+    with WorkerPool(1, no_setup) as own, pytest.raises(StoreAwayError):
+        run(endless(), own, thread)
+
+
+def test_error_of_the_saver_ends_the_run(thread: StoreThread) -> None:
+    class Full(Collector):
+        def add(self, finished: Processed) -> None:
+            raise OSError("no space left")
+
+    stream_of = items(*["good"] * 50)
+    with WorkerPool(1, no_setup) as own, pytest.raises(OSError, match="no space"):
+        Stream(thread, BOUNDS, own, Cancellation(threading.Event())).run(
+            iter(stream_of), fetch=fetch, analyse=analyse, embedders=[lambda batch: batch], saver=Full()
+        )
+
+
+def test_stop_begins_nothing_new_saves_what_it_holds_and_says_so(pool: WorkerPool, thread: StoreThread) -> None:
+    stop = threading.Event()
+    begun: list[WorkItem] = []
+
+    def work() -> Iterator[WorkItem]:
+        for item in items(*["good"] * 100):
+            if len(begun) == 10:
+                stop.set()
+            begun.append(item)
+            yield item
+
+    saver = Collector()
+    stream = Stream(thread, BOUNDS, pool, Cancellation(stop))
+    with pytest.raises(InterruptedRunError):
+        stream.run(work(), fetch=fetch, analyse=analyse, embedders=[lambda batch: batch], saver=saver)
+    assert len(begun) == 11
+    assert {one.item.blob.key for one in saver.saved} == {item.blob.key for item in begun}
+
+
+def test_no_more_pictures_are_held_than_the_bound_says(thread: StoreThread) -> None:
+    """A saver that takes nothing until every stage before it is full: what was fetched stays within the bound."""
+    go_on = threading.Event()
+    fetched: list[WorkItem] = []
+    held: list[int] = []
+    # The embedder may hold a batch, and holds one picture at least: so many are reached for certain.
+    reached_for_certain = BOUNDS.in_flight_images() - BOUNDS.batch_size + 1
+
+    class Stuck(Collector):
+        def add(self, finished: Processed) -> None:
+            go_on.wait()
+            super().add(finished)
+
+    saver = Stuck()
+
+    async def counting(item: WorkItem) -> Fetched | Processed:
+        fetched.append(item)
+        held.append(len(fetched) - len(saver.open))
+        if len(fetched) == reached_for_certain:
+            go_on.set()
+        return await fetch(item)
+
+    with WorkerPool(2, no_setup) as own:
+        Stream(thread, BOUNDS, own, Cancellation(threading.Event())).run(
+            iter(items(*["good"] * 200)),
+            fetch=counting,
+            analyse=analyse,
+            embedders=[lambda batch: batch],
+            saver=saver,
+        )
+    assert reached_for_certain <= max(held) <= BOUNDS.in_flight_images()
+    assert len(saver.saved) == 200
+
+
+def test_map_keeps_order_and_tells_crashes_apart(pool: WorkerPool) -> None:
+    tasks = iter([(b"good", frozenset()), (b"crash", frozenset()), (b"good", frozenset())])
+    results = [result for _, result in pool.map(analyse, tasks, timeout=60.0)]
+    assert isinstance(results[1], WorkerCrashedError)
+    assert results[0] == results[2] == Analysis(None, None)
+
+
+@pytest.mark.parametrize(
+    ("current", "fill", "expected"),
+    [(4, 0.0, 6), (1, 0.0, 2), (30, 0.1, 32), (8, 0.5, 8), (8, 0.9, 7), (2, 0.9, 2)],
+)
+def test_download_workers_grow_while_the_queue_starves(current: int, fill: float, expected: int) -> None:
+    assert next_worker_count(current, fill, least=2, most=32) == expected

@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import threading
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from modules.azure_access import EMULATOR, resolve
+from modules.errors import AccessError, ConditionFailedError, LeaseHeldError, NotFoundError, UsageError
+from modules.io_utils import FolderStore, Location, open_store
+from modules.memory_store import MemoryStore
+from modules.records import BlobInfo
+from modules.settings import AzureCredentials
+
+SAS = "sv=2024-01-01&se=2030-01-01&sig=SECRET%3D"
+
+
+def listed(store: FolderStore, prefix: str, **options: int) -> list[BlobInfo]:
+    async def collect() -> list[BlobInfo]:
+        return [blob async for page in store.list(prefix, **options) for blob in page.blobs]  # type: ignore[arg-type]
+
+    return asyncio.run(collect())
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "account", "prefix", "address"),
+    [
+        ("az://pics", "azure", None, "pics/", "az://pics"),
+        ("az://pics/a%20b/ü/", "azure", None, "pics/a%20b/ü/", "az://pics/a%20b/ü"),
+        (
+            "https://me.blob.core.windows.net/pics/a%20b",
+            "azure",
+            "https://me.blob.core.windows.net",
+            "pics/a b/",
+            "az://pics/a b",
+        ),
+        ("http://127.0.0.1:10/dev/pics/x", "azure", "http://127.0.0.1:10/dev", "pics/x/", "az://pics/x"),
+        ("mem://pics/x", "mem", None, "pics/x/", "mem://pics/x"),
+        ("/data/pics//", "folder", None, "/data/pics/", "/data/pics"),
+        ("/", "folder", None, "/", "/"),
+    ],
+)
+def test_addresses(text: str, scheme: str, account: str | None, prefix: str, address: str) -> None:
+    location = Location.parse(text)
+    assert (location.scheme, location.account, location.prefix) == (scheme, account, prefix)
+    assert str(location) == address
+
+
+def test_relative_folders_are_made_absolute_but_links_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    assert Location.parse("link/../link").prefix == f"{tmp_path}/link/"
+
+
+def test_names_and_roots() -> None:
+    assert Location.parse("az://pics").is_container_root
+    assert Location.parse("az://pics").name == "pics"
+    assert not Location.parse("az://pics/x/y").is_container_root
+    assert Location.parse("az://pics/x/y").name == "y"
+    assert not Location.parse("/pics").is_container_root
+
+
+def test_a_sas_is_kept_but_never_shown() -> None:
+    location = Location.parse(f"https://me.blob.core.windows.net/pics?{SAS}")
+    assert location.sas is not None
+    assert location.sas.get_secret_value() == SAS
+    assert "SECRET" not in f"{location} {location!r} {location.address}"
+    access = resolve(location, None)
+    assert (access.sas, access.key) == (SAS, None)
+    assert "SECRET" not in repr(access)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        ("s3://bucket/x", r"s3:// addresses are not supported: use az://"),
+        ("file:///x", "plain path"),
+        ("az://", "names no container"),
+        ("az://Pics/x", "no container name"),
+        ("az://a--b/x", "no container name"),
+        (f"az://pics/x?{SAS}", "belongs to an https://"),
+        ("https://me.blob.core.windows.net/", "names no container"),
+        ("http://me.blob.core.windows.net/pics", "in the clear"),
+        ("https://me.blob.core.windows.net/pics?what=1", "no SAS"),
+        ("https://me.blob.core.windows.net/pics#x", "%23"),
+        ("https://me.blob.core.windows.net:bad/pics", "cannot be read"),
+        ("https://me.blob.core.windows.net/pics/%ff", "cannot be read"),
+        ("a\0b", "NUL"),
+        ("folder\udcff", "UTF-8"),
+    ],
+)
+def test_wrong_addresses_name_the_way_out(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        Location.parse(text)
+    assert "SECRET" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def credentials(**fields: str) -> AzureCredentials:
+    return AzureCredentials.model_validate(fields)
+
+
+def test_precedence_of_credentials() -> None:
+    place = Location.parse("az://pics")
+    full = f"AccountName=me;AccountKey={EMULATOR['accountkey']};EndpointSuffix=core.windows.net"
+    everything = credentials(connection_string=full, account="me", key="a2V5", sas_token=SAS)
+    assert resolve(place, everything).key == EMULATOR["accountkey"]
+    assert resolve(place, everything).endpoint == "https://me.blob.core.windows.net"
+    assert resolve(place, credentials(account="me", key="a2V5", sas_token=SAS)).key == "a2V5"
+    assert resolve(place, credentials(account="me", sas_token="?" + SAS)).sas == SAS
+    alone = resolve(place, credentials(account="me"))
+    assert (alone.key, alone.sas, alone.account) == (None, None, "me")
+    emulator = resolve(place, credentials(connection_string="UseDevelopmentStorage=true"))
+    assert emulator.endpoint == "http://127.0.0.1:10000/devstoreaccount1"
+    with_url = resolve(Location.parse(f"https://me.blob.core.windows.net/pics?{SAS}"), everything)
+    assert with_url.sas == SAS
+
+
+@pytest.mark.parametrize(
+    ("address", "fields", "reason"),
+    [
+        ("az://pics", {}, "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT"),
+        ("az://pics", {"key": "U0VDUkVU"}, "no storage account is known"),
+        ("az://pics", {"connection_string": "SECRET"}, "is malformed"),
+        ("az://pics", {"connection_string": "AccountKey=U0VDUkVU"}, "names no account"),
+        ("az://pics", {"connection_string": "AccountName=me"}, "neither AccountKey nor"),
+        ("az://pics", {"connection_string": "AccountName=me;AccountKey=SECRET!"}, "not base64"),
+        ("az://pics", {"account": "me", "key": "SECRET!"}, "AZURE_STORAGE_KEY is malformed"),
+        ("az://pics", {"account": "me", "sas_token": "SECRET"}, "AZURE_STORAGE_SAS_TOKEN is malformed"),
+        ("http://127.0.0.1:10/me/pics", {"account": "me"}, "needs a key or a SAS"),
+        ("az://pics", {"account": "me.blob"}, "no account name"),
+        ("https://you.blob.core.windows.net/pics", {"account": "me"}, "which one"),
+        (
+            "https://you.blob.core.windows.net/pics",
+            {"connection_string": "AccountName=me;AccountKey=AAAA"},
+            "same account",
+        ),
+    ],
+)
+def test_credentials_that_cannot_work_are_named_not_shown(address: str, fields: dict[str, str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason) as caught:
+        open_store(Location.parse(address), credentials(**fields))
+    assert "SECRET" not in str(caught.value)
+    assert "U0VDUkVU" not in str(caught.value)
+
+
+def test_open_store_kinds(tmp_path: Path) -> None:
+    assert isinstance(open_store(Location.parse(str(tmp_path))), FolderStore)
+    assert isinstance(open_store(Location.parse("mem://pics")), MemoryStore)
+
+
+def test_names_that_are_not_utf8_are_listed_and_fail_clearly(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
+    store = FolderStore()
+    (blob,) = listed(store, f"{tmp_path}/")
+    assert blob.key == f"{tmp_path}/caf\\xe9.jpg"
+    assert blob.key.encode()
+    with pytest.raises(NotFoundError, match="not valid UTF-8: rename it"):
+        asyncio.run(store.read(blob.key))
+
+
+def test_links_to_files_are_followed_and_to_folders_not(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.jpg").write_bytes(b"x")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "linked.jpg").symlink_to("a/x.jpg")
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "y.jpg").write_bytes(b"y")
+    (tmp_path / ".imgsieve-0123").write_bytes(b"half written")
+    os.mkfifo(tmp_path / "pipe")
+    names = [blob.key.removeprefix(f"{tmp_path}/") for blob in listed(FolderStore(), f"{tmp_path}/")]
+    assert names == [".hidden/y.jpg", "a/x.jpg", "linked.jpg"]
+
+
+def test_a_copy_keeps_time_and_etag_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = FolderStore()
+        source, target = f"{tmp_path}/a.jpg", f"{tmp_path}/out/deep/b.jpg"
+        etag = await store.write(source, b"picture")
+        assert await store.copy(source, target, source_etag=etag) == etag
+        with pytest.raises(ConditionFailedError):
+            await store.copy(source, target, source_etag="1-1")
+        found = await store.stat(target)
+        assert found is not None
+        assert found.etag == etag
+
+    asyncio.run(main())
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.jpg", "b.jpg", "deep", "out"]
+
+
+def test_readers_see_a_whole_file_while_writers_replace_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        store, key = FolderStore(), f"{tmp_path}/k"
+        versions = [bytes([number]) * 200_000 for number in range(4)]
+        await store.write(key, versions[0])
+
+        async def write() -> None:
+            for number in range(40):
+                await store.write(key, versions[number % 4])
+
+        writing = asyncio.create_task(write())
+        reads = 0
+        while not writing.done():
+            assert (await store.read(key)).data in versions
+            reads += 1
+        await writing
+        assert reads > 3
+
+    asyncio.run(main())
+
+
+def test_of_many_writers_of_an_absent_file_one_wins(tmp_path: Path) -> None:
+    won: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            asyncio.run(FolderStore().write(f"{tmp_path}/k", b"%d" % number, if_absent=True))
+        except ConditionFailedError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(tmp_path / "k").read_bytes()] == [b"%d" % number for number in won]
+
+
+def _hold(key: str, held: Event) -> None:
+    async def main() -> None:
+        lease = await FolderStore().lease(key, 15)
+        held.set()
+        await asyncio.Event().wait()  # until killed
+        await lease.release()
+
+    asyncio.run(main())
+
+
+def test_a_killed_process_gives_its_lease_back(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    process = context.Process(target=_hold, args=(f"{tmp_path}/lock", held))
+    process.start()
+    assert held.wait(60)
+    store = FolderStore()
+    with pytest.raises(LeaseHeldError):
+        asyncio.run(store.lease(f"{tmp_path}/lock", 15))
+    process.kill()
+    process.join()
+    lease = asyncio.run(store.lease(f"{tmp_path}/lock", 15))
+    (tmp_path / "lock").unlink()
+    with pytest.raises(LeaseHeldError, match="removed or replaced"):
+        asyncio.run(lease.renew())
+    asyncio.run(lease.release())
+
+
+def test_check_names_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    store = FolderStore()
+    with pytest.raises(UsageError, match="is a file, not a folder"):
+        asyncio.run(store.check(f"{tmp_path}/file/"))
+    with pytest.raises(UsageError, match="there is no folder"):
+        asyncio.run(store.check(f"{tmp_path}/gone/"))
+
+
+def test_writing_where_nobody_may_is_an_access_error() -> None:
+    with pytest.raises(AccessError, match="cannot write /sys/"):
+        asyncio.run(FolderStore().write("/sys/kernel/imgsieve/x", b""))
+
+
+def test_a_file_in_the_way_of_a_folder_ends_one_copy_only(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = FolderStore()
+        etag = await store.write(f"{tmp_path}/a", b"1")
+        with pytest.raises(Exception, match="cannot write") as caught:
+            await store.copy(f"{tmp_path}/a", f"{tmp_path}/a/b", source_etag=etag)
+        assert type(caught.value).__name__ == "StoreError"
+
+    asyncio.run(main())
+
+
+def test_memory_store_counts_and_fails_on_demand() -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        etag = await store.write("c/a", b"1")
+
+        def fail(operation: str, key: str) -> None:
+            if operation == "read":
+                raise ConditionFailedError(key)
+
+        store.on_request = fail
+        with pytest.raises(ConditionFailedError):
+            await store.read("c/a")
+        store.on_request = None
+        await store.copy("c/a", "c/b", source_etag=etag)
+        assert (store.reads, store.copies, store.requests) == (["c/a"], [("c/a", "c/b")], 3)
+
+    asyncio.run(main())

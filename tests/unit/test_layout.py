@@ -1,0 +1,185 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.errors import UsageError
+from modules.io_utils import FolderStore, StoreThread
+from modules.location import Location
+from modules.memory_store import MemoryStore
+from modules.outputs.layout import Layout, default_output
+from modules.outputs.listing_filter import ListingFilter, is_picture
+from modules.outputs.ownership import check_output_is_ours, ensure_pointer
+from modules.records import BlobInfo
+from modules.state.manifest import Manifest, ManifestFile
+
+ACCOUNT = "https://pics.blob.core.windows.net"
+
+
+def layout_of(source: str, output: str | None = None, state: str | None = None) -> Layout:
+    places = [None if text is None else Location.parse(text) for text in (output, state)]
+    return Layout.for_run(Location.parse(source), *places)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def thread(store: MemoryStore) -> Iterator[StoreThread]:
+    owner = StoreThread(store)
+    yield owner
+    owner.close()
+
+
+def put(thread: StoreThread, key: str, data: bytes = b"x") -> None:
+    thread.run(thread.store.write(key, data))
+
+
+def test_default_places() -> None:
+    assert layout_of("az://photos/2024") == Layout(
+        "photos/2024/", "photos/2024_deduplicated/", layout_of("az://photos/2024").state
+    )
+    assert layout_of("az://photos/2024").state == "photos/2024_deduplicated/_state/"
+    assert layout_of("az://photos").output == "photos/photos_deduplicated/"
+    assert layout_of("/data/my photos/").output == "/data/my photos_deduplicated/"
+    with pytest.raises(UsageError, match="whole file system"):
+        default_output(Location.parse("/"))
+
+
+def test_targets_keep_the_path_below_the_source() -> None:
+    layout = layout_of("mem://pix/in")
+    assert layout.target("pix/in/a/=x.jpg", best=True) == "pix/in_deduplicated/best/a/=x.jpg"
+    assert layout.target("pix/in/b.jpg", best=False) == "pix/in_deduplicated/duplicates/b.jpg"
+    assert layout.dry().report == "pix/in_deduplicated/_state/dry_run/image_report.csv"
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "state", "word"),
+    [
+        ("mem://pix/in", "mem://pix/in", None, "source itself"),
+        ("mem://pix/in", "mem://pix/in/out", None, "inside the source"),
+        ("mem://pix/in/deep", "mem://pix/in", None, "inside the output"),
+        ("mem://pix", "mem://pix/other", None, "inside the source"),
+        ("mem://pix/in", "mem://pix", None, "inside the output"),
+        ("mem://pix/in", None, "mem://pix/in/state", "state pix/in/state/ lies inside the source"),
+        ("mem://pix/in", "mem://pix/out", "mem://pix", "inside the state"),
+        ("mem://pix/in", "mem://box/out", "mem://box", "output lies inside the state"),
+        ("mem://pix/in", "mem://box/out", "mem://box/out/best", "among the results"),
+        ("mem://pix/in", "mem://box/out", "mem://box/out", "inside the state"),
+        ("mem://pix/in", "/out", None, "different stores"),
+        ("az://pix/in", "/out", None, "different stores"),
+        ("az://pix/in", f"{ACCOUNT}/box", None, "like the source"),
+        (f"{ACCOUNT}/pix/in", "https://more.blob.core.windows.net/box", None, "one storage account"),
+        (f"{ACCOUNT}/pix/in", f"{ACCOUNT}/box?sv=1&sig=abc", None, "SAS of its own"),
+    ],
+)
+def test_places_that_do_not_go_together(source: str, output: str | None, state: str | None, word: str) -> None:
+    with pytest.raises(UsageError, match=word) as error:
+        layout_of(source, output, state)
+    assert "abc" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_places_that_do() -> None:
+    assert layout_of("mem://pix/photos", "mem://pix/photos2").output == "pix/photos2/"
+    assert layout_of("mem://pix", "mem://pix/pix_deduplicated").output == "pix/pix_deduplicated/"
+    assert layout_of("mem://pix/in", None, "mem://pix/states/in").state == "pix/states/in/"
+    assert layout_of(f"{ACCOUNT}/pix/in?sv=1&sig=abc", "az://box/out").output == "box/out/"
+    same = f"{ACCOUNT}/box/out?sv=1&sig=abc"
+    assert layout_of(f"{ACCOUNT.replace('pics', 'Pics')}/pix/in?sv=1&sig=abc", same).output == "box/out/"
+
+
+def test_links_do_not_hide_that_output_and_source_are_one(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    with pytest.raises(UsageError, match="source itself"):
+        layout_of(str(tmp_path / "photos"), str(tmp_path / "link"))
+    with pytest.raises(UsageError, match="inside the source"):
+        layout_of(str(tmp_path / "photos"), str(tmp_path / "link" / "out"))
+
+
+def test_an_output_of_another_tool_is_refused(thread: StoreThread) -> None:
+    layout = layout_of("mem://pix/in")
+    check_output_is_ours(thread, layout)
+    put(thread, layout.lock)
+    check_output_is_ours(thread, layout)  # killed right after its start
+    put(thread, layout.output + "zz.txt")
+    with pytest.raises(UsageError, match=r"mem://pix/in_deduplicated holds files that imgsieve did not make"):
+        check_output_is_ours(thread, layout)
+    put(thread, layout.marker, b"{}")
+    with pytest.raises(UsageError, match="another tool"):
+        check_output_is_ours(thread, layout)
+
+
+def test_an_output_with_a_manifest_is_ours(thread: StoreThread) -> None:
+    layout = layout_of("mem://pix/in")
+    ManifestFile(thread, layout.manifest).save(Manifest.first({}, thread.store.address(layout.output)))
+    put(thread, layout.best + "a.jpg")
+    ensure_pointer(thread, layout)
+    check_output_is_ours(thread, layout)
+    assert "run_id" in json.loads(thread.run(thread.store.read(layout.marker)).data)
+    with pytest.raises(
+        UsageError, match=r"state at mem://pix/in_deduplicated/_state, not at mem://pix/other: say --state"
+    ):
+        check_output_is_ours(thread, layout_of("mem://pix/in", None, "mem://pix/other"))
+    with pytest.raises(UsageError, match=r"source is an output of imgsieve.*mem://pix/in_deduplicated/best"):
+        check_output_is_ours(thread, layout_of("mem://pix/in_deduplicated"))
+
+
+def test_a_state_elsewhere_leaves_a_pointer(thread: StoreThread, store: MemoryStore) -> None:
+    layout = layout_of("mem://pix/in", "mem://pix/out", "mem://pix/states/1")
+    ManifestFile(thread, layout.manifest).save(Manifest.first({}, thread.store.address(layout.output)))
+    put(thread, layout.report)
+    check_output_is_ours(thread, layout)  # killed before the pointer was written
+    ensure_pointer(thread, layout)
+    ensure_pointer(thread, layout)
+    assert store.writes.count("pix/out/_state/manifest.json") == 1
+    check_output_is_ours(thread, layout)
+    with pytest.raises(UsageError, match=r"say --state mem://pix/states/1"):
+        check_output_is_ours(thread, layout_of("mem://pix/in", "mem://pix/out"))
+    with pytest.raises(UsageError, match=r"belongs to the output mem://pix/out, not to mem://pix/new"):
+        check_output_is_ours(thread, layout_of("mem://pix/in", "mem://pix/new", "mem://pix/states/1"))
+
+
+def test_ownership_of_folders(tmp_path: Path) -> None:
+    owner = StoreThread(FolderStore())
+    (tmp_path / "in").mkdir()
+    layout = layout_of(str(tmp_path / "in"))
+    check_output_is_ours(owner, layout)
+    (tmp_path / "in_deduplicated").mkdir()
+    (tmp_path / "in_deduplicated" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="did not make"):
+        check_output_is_ours(owner, layout)
+    owner.close()
+
+
+def test_pictures_by_name_or_type() -> None:
+    for name in ("a.jpg", "a.JPEG", "ä b.Png", "x/.webp", "a.b.tiff", "a.jfif", "a.gif", "a.bmp", "a.jpe"):
+        assert is_picture(BlobInfo(f"pix/{name}", 1, "1"))
+    assert is_picture(BlobInfo("pix/noname", 1, "1", content_type="Image/JPEG"))
+    for name in ("a.txt", "jpg", "a.jpg/readme", "a.jpg.bak", "a."):
+        assert not is_picture(BlobInfo(f"pix/{name}", 1, "1", content_type="application/octet-stream"))
+
+
+def test_outputs_are_left_out_wherever_they_lie() -> None:
+    keys = [
+        "pix/in/a.jpg",
+        "pix/in/old_deduplicated/_SUCCESS",
+        "pix/in/old_deduplicated/_state/catalogue/p.parquet",
+        "pix/in/old_deduplicated/_state/manifest.json",
+        "pix/in/old_deduplicated/best/a.jpg",
+        "pix/in/old_deduplicated/duplicates/_state/manifest.json",
+        "pix/in/old_deduplicated2/b.jpg",
+        "pix/in/z.jpg",
+    ]
+    assert keys == sorted(keys)
+    blobs = [BlobInfo(key, 1, "1") for key in keys]
+    keep = ListingFilter()
+    assert [blob.key for blob in blobs if keep(blob)] == [keys[0], keys[6], keys[7]]
+    assert keep.excluded == ("pix/in/old_deduplicated/",)
+    resumed = ListingFilter(keep.excluded)
+    assert not resumed(blobs[4])
+    assert resumed(blobs[6])
