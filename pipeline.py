@@ -20,6 +20,7 @@ import numpy as np
 from modules.bounded_queue import Cancellation
 from modules.deduplication import match, propose
 from modules.distributed_processor import Bounds, Stream
+from modules.errors import UsageError
 from modules.feature_extraction import (
     DECODER_VERSION,
     FACTS_FINGERPRINT,
@@ -82,12 +83,11 @@ class Job:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
 
-    def enter(self, phase: Phase, total: int | None = None, *, parts: int | None = None) -> None:
-        """Begin a phase: written down first, so that a zombie is found out before it does anything."""
+    def enter(self, phase: Phase, *, parts: int | None = None) -> None:
+        """Write down that a phase begins; a zombie is found out here, before it does anything in it."""
         self.cancel.check()
         self.manifest = self.manifest.at(phase, parts=parts)
         self.manifest_file.save(self.manifest)
-        self.progress.phase(phase, total)
 
 
 def run(settings: Settings, credentials: AzureCredentials, progress: Progress, stop: threading.Event) -> RunSummary:
@@ -145,6 +145,12 @@ def begin(
 ) -> tuple[Manifest, bool]:
     """The manifest of this start, saved, and whether it resumes an unfinished epoch."""
     last = manifest_file.load()
+    if last is not None and last.request["source"] != request["source"]:
+        # Its copies would all be outdated for this source, and be removed.
+        raise UsageError(
+            f"{last.state_of} is the output of {last.request['source']}, not of {request['source']}: "
+            "choose another --output"
+        )
     resumed = last is not None and last.resumes(request)
     if last is None:
         manifest = Manifest.first(request, thread.store.address(layout.output))
@@ -163,6 +169,7 @@ def list_pictures(job: Job) -> None:
     if job.manifest.parts is not None:
         return
     job.enter("listing")
+    job.progress.phase("listing", None)
     parts = freeze_listing(
         job.thread,
         job.layout.source,
@@ -181,7 +188,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
         index.add_listing(part.part, part.blobs)
     load_index(index, job.thread, job.layout.state, families)
     settings = job.settings
-    job.enter("streaming", index.pending(families.all))
+    job.progress.phase("streaming", index.pending(families.all))
     fetcher = Fetcher(job.thread.store, index, settings.max_image_bytes)
     saver = ShardSaver(
         writer,
@@ -210,6 +217,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
 def match_pictures(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex) -> None:
     """Decide which pictures are the same and which copy is kept; the index holds the decisions after this."""
     job.enter("matching")
+    job.progress.phase("matching", None)
     index.number_pictures(families.all)
     pictures = index.pictures(score)
     vectors = {
@@ -242,18 +250,14 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
 def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloaded: int) -> RunSummary:
     """Write the plan, carry it out, and leave the report, ``_SUCCESS`` last; in a dry run the report only."""
     job.enter("publishing")
+    address, fence = job.thread.store.address, job.manifest_file.fence
     plan = write_plan(job.thread, writer, job.layout, job.manifest.epoch, index.decisions, uniques=job.settings.uniques)
-    address = job.thread.store.address
-    fence = job.manifest_file.fence
-    if job.settings.dry_run:
-        reports = make_reports(job.scratch, address, plan.rows(), index.failures(), None)
-        finish_dry_run(job.thread, job.layout, reports, fence)
-        summary = summarise(job, index, plan, PublishResult(0, 0, 0), downloaded)
-    else:
-        with Ledger(job.scratch / "ledger.sqlite") as ledger:
-            todo = survey(job.thread, job.layout, ledger, plan.rows())
+    with Ledger(job.scratch / "ledger.sqlite") as ledger:
+        todo = survey(job.thread, job.layout, ledger, plan.rows())
+        published = PublishResult(0, 0, todo.foreign)
+        if not job.settings.dry_run:
             job.progress.phase("publishing", todo.copies + todo.removals)
-            published = Publisher(
+            publisher = Publisher(
                 job.thread,
                 job.layout,
                 writer,
@@ -262,9 +266,13 @@ def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloa
                 stop=job.cancel.check,
                 connections=job.settings.num_azure_connections,
                 advance=job.progress.advance,
-            ).publish()
-            reports = make_reports(job.scratch, address, plan.rows(), index.failures(), ledger)
-        summary = summarise(job, index, plan, published, downloaded)
+            )
+            published = publisher.publish()
+        reports = make_reports(job.scratch, address, plan.rows(), index.failures(), ledger)
+    summary = summarise(job, index, plan, published, downloaded)
+    if job.settings.dry_run:
+        finish_dry_run(job.thread, job.layout, reports, fence)
+    else:
         document = run_document(summary, job.settings, job.started, datetime.now(UTC))
         finish(job.thread, job.layout, reports, counts=plan.counts, failed=summary.failed, run=document, fence=fence)
     job.enter("done")

@@ -34,7 +34,10 @@ class Progress(Protocol):
     """Told what a run is doing; every method may be called from any thread."""
 
     def phase(self, name: str, total: int | None) -> None:
-        """A phase begins and the one before it is over; ``total`` items, None when not known."""
+        """A phase begins and the one before it is over; ``total`` items, None when not known.
+
+        The same name again is the same phase, whose total is now known.
+        """
 
     def advance(self, count: int = 1) -> None:
         """``count`` more items of the phase are done."""
@@ -67,11 +70,16 @@ class RichProgress:
             console=console,
         )
         self._task: TaskID | None = None
+        self._name = ""
         self._bars.start()
 
     def phase(self, name: str, total: int | None) -> None:
         """Finish the bar before and begin one."""
+        if self._task is not None and self._name == name:
+            self._bars.update(self._task, total=total)
+            return
         self._finish()
+        self._name = name
         self._task = self._bars.add_task(name, total=total)
 
     def advance(self, count: int = 1) -> None:
@@ -120,9 +128,11 @@ class PlainProgress:
     def phase(self, name: str, total: int | None) -> None:
         """End the phase before with a line, and say what begins."""
         with self._lock:
-            self._end()
-            self._name, self._total, self._done = name, total, 0
-            self._began = self._said = self._clock()
+            if name != self._name:
+                self._end()
+                self._name, self._done = name, 0
+                self._began = self._said = self._clock()
+            self._total = total
             self._say(f"{name}: {total:,} to do" if total is not None else name)
 
     def advance(self, count: int = 1) -> None:
@@ -146,8 +156,8 @@ class PlainProgress:
 
     def _end(self) -> None:
         if self._name is not None:
-            elapsed = self._clock() - self._began
-            self._say(f"{self._name}: {self._done:,} done in {duration(elapsed)}")
+            elapsed = duration(self._clock() - self._began)
+            self._say(f"{self._name}: {self._done:,} done in {elapsed}" if self._done else f"{self._name}: {elapsed}")
             self._name = None
 
     def _line(self, elapsed: float) -> str:
@@ -218,20 +228,22 @@ def summary_table(summary: RunSummary) -> Table:
     table.add_column(overflow="fold")
     rows = [
         ("Files listed", f"{summary.listed:,}"),
-        ("Different pictures (by content)", f"{summary.pictures:,}"),
-        ("Groups", f"{summary.groups:,}"),
+        ("Read", f"{summary.downloaded:,}"),
+        ("Usable pictures", f"{summary.pictures:,}"),
+        ("Different pictures (groups)", f"{summary.groups:,}"),
         ("Duplicates", f"{summary.duplicates:,}"),
         ("Would save" if would else "Duplicates take up", size(summary.bytes_saved)),
         ("Failed", f"{summary.failed:,}"),
         ("Would copy" if would else "Copied", f"{summary.copied:,}"),
         ("Would remove (ours, outdated)" if would else "Removed (ours, outdated)", f"{summary.removed:,}"),
-        ("Downloaded", f"{summary.downloaded:,}"),
         ("Requests to the store", f"{summary.requests:,}"),
         ("Time", duration(summary.seconds)),
         ("Run", f"{summary.run_id}, epoch {summary.epoch}{', resumed' if summary.resumed else ''}"),
         ("Would write to" if would else "Folders", summary.output),
         ("Report", summary.report),
     ]
+    if summary.requests == 0:
+        rows = [row for row in rows if row[0] != "Requests to the store"]  # a folder
     if summary.failed_report:
         rows.append(("Failed pictures", summary.failed_report))
     for name, value in rows:

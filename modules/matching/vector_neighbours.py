@@ -22,7 +22,7 @@ VARIANT_NEIGHBOURS = 4
 FLOORS = {"perceptual": 0.8}
 DEFAULT_FLOOR = 0.6
 #: Above this, inverted lists with one byte a dimension; below, every vector is compared in float32.
-FLAT_ROWS = 50_000
+FLAT_ROWS = 16_384
 _BATCH = 1024
 #: A unit vector times this, rounded: products of two sum to at most 2^22, exact in float32.
 _GRID = 2048

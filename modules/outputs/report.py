@@ -48,8 +48,8 @@ def make_reports(
     """Write both tables to a local folder.
 
     rows: of the plan, in its order. failures: pictures that could not be used, by key; the ledger adds those that
-    could not be published: they keep their row in the report, with an empty Output Path. ledger: None in a dry run,
-    whose report shows where the copies would go.
+    could not be published (after a survey only: whose place is taken); they keep their row in the report, with an empty
+    Output Path. ledger: None when nothing was surveyed.
     """
     lost = ledger if ledger is not None and ledger.count("failures") else None
     unpublished = lost.failures() if lost else iter(())

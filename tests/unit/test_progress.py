@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -78,8 +79,20 @@ def test_plain_lines_come_at_start_end_and_every_few_seconds() -> None:
         "streaming: 300 done in 30.0 s",
         "matching",
         "a word",
-        "matching: 0 done in 0.0 s",
+        "matching: 0.0 s",
     ]
+
+
+def test_the_same_phase_again_only_learns_its_total() -> None:
+    clock, stream = Clock(), io.StringIO()
+    progress = PlainProgress(stream, clock=clock)
+    progress.phase("streaming", None)
+    clock.now += 2
+    progress.phase("streaming", 5)
+    clock.now += 1
+    progress.advance(5)
+    progress.close()
+    assert stream.getvalue().splitlines() == ["streaming", "streaming: 5 to do", "streaming: 5 done in 3.0 s"]
 
 
 def test_plain_lines_without_a_total_tell_no_time_left() -> None:
@@ -105,6 +118,7 @@ def test_bars_show_every_phase_and_count_unknown_totals() -> None:
     progress = RichProgress(Console(file=stream, force_terminal=True, width=120))
     progress.phase("listing", None)
     progress.advance(7)
+    progress.phase("streaming", None)
     progress.phase("streaming", 20)
     progress.advance(5)
     progress.note("[not markup]")
@@ -136,6 +150,11 @@ def test_the_summary_holds_what_a_person_asks_for() -> None:
         assert part in shown
     assert "az://pictures/[bold]x[/bold]_deduplicated/" in shown
     assert "ould" not in shown
+
+
+def test_a_folder_makes_no_requests_to_speak_of() -> None:
+    assert "Requests" in printed(summary())
+    assert "Requests" not in printed(dataclasses.replace(summary(), requests=0))
 
 
 def test_a_dry_run_says_would() -> None:

@@ -1,0 +1,113 @@
+"""The job is killed at chosen requests and started again: nothing is lost, nothing is done twice beyond its bound."""
+
+from __future__ import annotations
+
+import random
+import signal
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from modules.distributed_processor import Bounds
+from tests.azurite import Azurite
+from tests.killing import Bench, CountingProxy, Stop, at
+from tests.pictures import collection
+
+SHARD_ROWS = 64
+BOUNDS = Bounds(
+    min_download_workers=2,
+    max_download_workers=8,
+    num_process_workers=2,
+    batch_size=4,
+    queue_items=8,
+    queue_bytes=1 << 28,
+    picture_timeout=60.0,
+)
+LOST_BY_A_KILL = SHARD_ROWS + BOUNDS.in_flight_images()
+SETTINGS = {
+    "IMGSIEVE_SHARD_ROWS": str(SHARD_ROWS),
+    "IMGSIEVE_QUEUE_ITEMS": str(BOUNDS.queue_items),
+    "MIN_DOWNLOAD_WORKERS": str(BOUNDS.min_download_workers),
+    "MAX_DOWNLOAD_WORKERS": str(BOUNDS.max_download_workers),
+    "NUM_PROCESS_WORKERS": str(BOUNDS.num_process_workers),
+    "BATCH_SIZE": str(BOUNDS.batch_size),
+}
+FILES = collection(180)
+
+
+@pytest.fixture(scope="module")
+def bench(azurite: Azurite) -> Iterator[Bench]:
+    container = f"kill-{uuid.uuid4().hex[:12]}"
+    azurite.make_container(container)
+    with CountingProxy(azurite.port) as proxy:
+        bench = Bench(azurite, proxy, container, SETTINGS)
+        bench.upload(FILES)
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bench: Bench) -> dict[str, bytes]:
+    """What a run leaves that nothing disturbs; its output is taken away again."""
+    code, errors = bench.run()
+    assert code == 0, errors
+    published = bench.published()
+    bench.remove("set_deduplicated/")
+    return published
+
+
+def kills() -> list[Stop]:
+    """Two while streaming, then while matching and while publishing, at moments that differ from run to run."""
+    chance = random.Random()
+    streaming = [at("image-get", LOST_BY_A_KILL + chance.randrange(1, 60)) for _ in range(2)]
+    return [*streaming, at("put-verdicts", 1), at("copy", chance.randrange(1, 300))]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_and_started_again_ends_like_an_undisturbed_run(bench: Bench, undisturbed: dict[str, bytes]) -> None:
+    before = bench.proxy.seen["image-get"]
+    rows = 0
+    for number, stop in enumerate(kills()):
+        code, errors = bench.run(stop)
+        assert code == -signal.SIGKILL, errors
+        committed = bench.committed_rows()
+        assert committed > rows or number >= 2
+        rows = committed
+    code, errors = bench.run()
+    assert code == 0, errors
+    assert bench.published() == undisturbed
+    distinct = len(set(FILES.values()))
+    assert bench.proxy.seen["image-get"] - before <= distinct + len(kills()) * LOST_BY_A_KILL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_finished_job_repeated_downloads_nothing_copies_nothing_and_reports_the_same(
+    bench: Bench, undisturbed: dict[str, bytes]
+) -> None:
+    code, errors = bench.run()
+    assert code == 0, errors
+    code, errors = bench.run()
+    assert code == 0, errors
+    assert bench.proxy.since["image-get"] == 0
+    assert bench.proxy.since["copy"] == 0
+    assert bench.published() == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sigterm_saves_what_is_held_and_says_to_run_again(bench: Bench) -> None:
+    bench.remove("set_deduplicated/")
+    bench.proxy.signal = signal.SIGTERM
+    try:
+        code, errors = bench.run(at("image-get", 100))
+    finally:
+        bench.proxy.signal = signal.SIGKILL
+    assert code == 4, errors
+    assert "run again to resume" in errors.splitlines()[-1]
+    fetched = bench.proxy.since["image-get"]
+    assert bench.committed_rows() == fetched
+    code, errors = bench.run()
+    assert code == 0, errors
+    assert bench.proxy.since["image-get"] == len(set(FILES.values())) - fetched
