@@ -87,7 +87,7 @@ def run_command(config: Path | None, verbose: bool, quiet: bool, **flags: Any) -
     if summary.failed == 0:
         return 0
     where = summary.failed_report or summary.report
-    click.echo(f"imgsieve: done, but {summary.failed:,} files could not be used: see {where}", err=True)
+    click.echo(f"imgsieve: done, but {summary.failed:,} file(s) could not be used: see {where}", err=True)
     return EXIT_DONE_WITH_FAILURES
 
 

@@ -20,7 +20,9 @@ def to_keys(pairs: NDArray[np.integer], count: int) -> Keys:
 def to_pairs(keys: Keys, count: int) -> Pairs:
     """The pairs, int32 (m, 2), of such numbers."""
     pairs = np.empty((len(keys), 2), dtype=np.int32)
-    pairs[:, 0], pairs[:, 1] = np.divmod(keys, max(count, 1))
+    # Straight into place: two more arrays of 8 bytes a pair would be the peak of all matching.
+    np.floor_divide(keys, max(count, 1), out=pairs[:, 0], casting="unsafe")
+    np.remainder(keys, max(count, 1), out=pairs[:, 1], casting="unsafe")
     return pairs
 
 
@@ -48,13 +50,14 @@ class PairSet:
         self._keys = np.zeros(0, dtype=np.int64)
         merged = np.concatenate(pieces)
         del pieces
-        merged.sort(kind="stable")
+        merged.sort()
         self._keys = merged[np.concatenate([[True], merged[1:] != merged[:-1]])] if len(merged) else merged
 
     def pairs(self) -> Pairs:
-        """All of them, int32 (m, 2), i < j, unique, sorted."""
+        """All of them, int32 (m, 2), i < j, unique, sorted; the set is empty afterwards."""
         self._merge()
-        return to_pairs(self._keys, self._count)
+        keys, self._keys = self._keys, np.zeros(0, dtype=np.int64)
+        return to_pairs(keys, self._count)
 
 
 class Ledger:
@@ -101,7 +104,7 @@ class Ledger:
             return
         fresh, self._fresh = self._fresh, []
         self._known = np.concatenate([self._known, *(keys for keys, _, _ in fresh)])
-        self._known.sort(kind="stable")
+        self._known.sort()
         related = np.concatenate([self._related, *(keys for _, keys, _ in fresh)])
         verdicts = np.concatenate([self._verdicts, *(rows for _, _, rows in fresh)])
         order = np.argsort(related, kind="stable")

@@ -19,7 +19,7 @@ from modules.records import Float32Array
 NEIGHBOURS = 20
 VARIANT_NEIGHBOURS = 4
 #: Cosine below which a neighbour is not worth a look, by extractor.
-FLOORS = {"perceptual": 0.8}
+FLOORS = {"perceptual": 0.55}
 DEFAULT_FLOOR = 0.6
 #: Above this, inverted lists with one byte a dimension; below, every vector is compared in float32.
 FLAT_ROWS = 16_384

@@ -50,7 +50,7 @@ def test_run_again_and_a_broken_file(pictures: Path) -> None:
     second = imgsieve(pictures.parent, "pictures", "--workers", "1", "--quiet")
     assert second.returncode == 3
     assert second.stdout == ""
-    assert second.stderr.splitlines() == [f"imgsieve: done, but 1 files could not be used: see {output}/failed.csv"]
+    assert second.stderr.splitlines() == [f"imgsieve: done, but 1 file(s) could not be used: see {output}/failed.csv"]
     assert (output / "image_report.csv").read_bytes() == report
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from modules import deduplication
 from modules.matching import relations
+from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Kind, Pictures
 from tests.drawings import as_png, evidence, leaves, page
 from tests.edits import EDITS
@@ -19,9 +21,9 @@ from tests.edits import EDITS
 ACCEPTED = (Kind.COPY, Kind.PART)
 
 
-def judge(a: bytes, b: bytes) -> np.void:
+def judge(a: bytes, b: bytes) -> Verdicts:
     (keypoints_a, size_a), (keypoints_b, size_b) = evidence(a), evidence(b)
-    return deduplication.verify_pairs([(keypoints_a, keypoints_b, size_a, size_b)])[0]
+    return deduplication.verify_pair(keypoints_a, keypoints_b, size_a, size_b)
 
 
 @functools.cache
@@ -185,7 +187,8 @@ def test_a_composition_joins_its_picture_only_on_request_and_a_collage_never() -
     def joined(share: float, accepted: tuple[Kind, ...]) -> list[int]:
         embedded = relations.verdict(Kind.EMBEDDED, cover_a=1, cover_b=share, agreement=1)
         world = World(2, {(0, 1): embedded}, np.array([[0, 1]], np.int32))
-        return deduplication.match(pictures([3, 9]), world.propose, world.verify, accepted).keeper.tolist()
+        found = deduplication.match(pictures([3, 9]), world.propose, world.verify, accepted)
+        return [int(keeper) for keeper in found.keeper]
 
     assert joined(0.7, ACCEPTED) == [0, 1]
     assert joined(0.7, (*ACCEPTED, Kind.EMBEDDED)) == [0, 0]
@@ -224,11 +227,12 @@ def test_no_pictures_and_no_candidates_are_no_groups() -> None:
     assert deduplication.match(pictures([1, 2]), alone.propose, alone.verify, ACCEPTED).keeper.tolist() == [0, 1]
 
 
+WorldOf = tuple[list[float], dict[tuple[int, int], Verdicts], list[tuple[int, int]]]
 KINDS = [Kind.NONE, Kind.COPY, Kind.COPY, Kind.PART, Kind.EMBEDDED, Kind.RELATED]
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[list[float], dict[tuple[int, int], np.ndarray], list[tuple[int, int]]]:
+def worlds(draw: st.DrawFn) -> WorldOf:
     count = draw(st.integers(2, 12))
     quality = draw(st.lists(st.sampled_from([10.0, 20.0, 30.0]), min_size=count, max_size=count))
     ends = [(i, j) for i in range(count) for j in range(i + 1, count)]
@@ -242,7 +246,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[float], dict[tuple[int, int], np.ndarr
 
 @settings(max_examples=150, deadline=None)
 @given(worlds(), st.randoms(use_true_random=False))
-def test_every_duplicate_has_a_direct_accepted_verdict_with_its_keeper(world_of, rng) -> None:  # type: ignore[no-untyped-def]
+def test_every_duplicate_has_a_direct_accepted_verdict_with_its_keeper(world_of: WorldOf, rng: random.Random) -> None:
     quality, verdicts, candidates = world_of
     pairs = np.array(sorted(candidates), np.int32).reshape(-1, 2)
     world = World(len(quality), verdicts, pairs)
