@@ -31,7 +31,7 @@ from modules.feature_extraction import (
     resolve_features,
 )
 from modules.features.base import Extractor
-from modules.io_utils import StoreThread, open_store
+from modules.io_utils import open_store
 from modules.location import Location
 from modules.outputs.finish import finish, finish_dry_run, run_document
 from modules.outputs.layout import Layout
@@ -58,6 +58,7 @@ from modules.state.listing import read_listing_parts
 from modules.state.lock import RunLock
 from modules.state.manifest import Manifest, ManifestFile, Phase
 from modules.state.shards import ShardWriter
+from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def run(settings: Settings, credentials: AzureCredentials, progress: Progress, s
         families = families_of(job.extractors)
         writer = ShardWriter(job.thread, job.layout.state, job.manifest.epoch, job.manifest.attempt)
         list_pictures(job)
-        with contextlib.closing(ScratchIndex(job.scratch / "index.sqlite", DECODER_VERSION)) as index:
+        with contextlib.closing(ScratchIndex(job.scratch / "index.sqlite", decoder_of(settings))) as index:
             downloaded = stream_pictures(job, families, writer, index)
             match_pictures(job, families, writer, index)
             return publish_pictures(job, writer, index, downloaded)
@@ -194,6 +195,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
         writer,
         index,
         families,
+        decoder=decoder_of(settings),
         shard_rows=settings.shard_rows,
         shard_bytes=settings.shard_bytes,
         shard_seconds=settings.shard_seconds,
@@ -254,7 +256,7 @@ def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloa
     plan = write_plan(job.thread, writer, job.layout, job.manifest.epoch, index.decisions, uniques=job.settings.uniques)
     with Ledger(job.scratch / "ledger.sqlite") as ledger:
         todo = survey(job.thread, job.layout, ledger, plan.rows())
-        published = PublishResult(0, 0, todo.foreign)
+        published = PublishResult(todo.copies, todo.removals, todo.foreign)  # of a dry run
         if not job.settings.dry_run:
             job.progress.phase("publishing", todo.copies + todo.removals)
             publisher = Publisher(
@@ -310,6 +312,11 @@ def families_of(extractors: list[Extractor]) -> Families:
     """The shard families that today's code and these extractors read and write."""
     fingerprints = {extractor.name: extractor.fingerprint for extractor in extractors}
     return Families.of(FACTS_FINGERPRINT, KEYPOINTS_FINGERPRINT, fingerprints)
+
+
+def decoder_of(settings: Settings) -> str:
+    """What a picture's failure is believed of: another decoder, or another limit, tries it again."""
+    return f"{DECODER_VERSION}-{settings.max_image_pixels}"
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from modules.bounded_queue import Aborted, BoundedQueue, Cancellation, Closed
 from modules.errors import PictureError
-from modules.io_utils import StoreThread
 from modules.records import Analysis, Fetched, Processed, WorkItem
+from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 log = logging.getLogger(__name__)

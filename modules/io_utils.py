@@ -1,4 +1,4 @@
-"""Stores: the one protocol that every place of pictures speaks, the folder store, and the thread that owns a store.
+"""Stores: the one protocol that every place of pictures speaks, and the folder store.
 
 A key is a store's own full name of a blob: ``container/name`` in Azure, an absolute POSIX path in a folder.
 An address is what people read and write: ``az://container/name``, or the path itself.
@@ -15,11 +15,11 @@ import shutil
 import stat
 import threading
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -41,7 +41,7 @@ from modules.retry import RetryOptions
 if TYPE_CHECKING:
     from modules.settings import AzureCredentials
 
-__all__ = ["FolderStore", "Lease", "Location", "Store", "StoreThread", "open_store"]
+__all__ = ["FolderStore", "Lease", "Location", "Store", "open_store"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -106,27 +106,6 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
-
-
-class StoreThread:
-    """Owns one event loop in one thread and the store that lives on it; other threads call :meth:`run`."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="store", daemon=True)
-        self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the store's loop, block until it is done, return or raise what it does."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def close(self) -> None:
-        """Close the store and end the thread."""
-        self.run(self.store.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
 
 class FolderStore:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.outputs.finish import finish
 from modules.outputs.layout import Layout
@@ -17,6 +16,7 @@ from modules.outputs.report import make_reports
 from modules.outputs.survey import Survey, survey
 from modules.records import BlobInfo, Decision, Failure
 from modules.state.shards import ShardWriter
+from modules.store_thread import StoreThread
 from tests.decisions import decision
 
 LAYOUT = Layout("c/in/", "c/out/", "c/out/_state/")

@@ -12,7 +12,6 @@ from typing import Any
 
 from modules import __version__
 from modules.errors import NotFoundError
-from modules.io_utils import StoreThread
 from modules.outputs.csv_file import LocalFile
 from modules.outputs.layout import Layout
 from modules.outputs.plan import PlanCounts
@@ -20,6 +19,7 @@ from modules.outputs.publish import remove_success
 from modules.outputs.report import Reports
 from modules.records import RunSummary
 from modules.settings import Settings, redact
+from modules.store_thread import StoreThread
 
 _LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "faiss-cpu", "scikit-learn")
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from modules.io_utils import StoreThread
 from modules.state.schemas import JournalRow, journal_rows, journal_table
 from modules.state.shards import ShardName, ShardWriter, list_shards, read_shards
+from modules.store_thread import StoreThread
 
 FAMILY = "journal"
 BATCH = 1000

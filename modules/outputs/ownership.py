@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from modules.errors import NotFoundError, UsageError
-from modules.io_utils import Store, StoreThread
+from modules.io_utils import Store
 from modules.outputs.layout import MANIFEST, STATE_FOLDER, Layout
+from modules.store_thread import StoreThread
 
 _POINTER = "imgsieve"
 

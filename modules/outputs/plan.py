@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from modules.io_utils import StoreThread
 from modules.outputs.layout import Layout
 from modules.quality.colour import mean_correlation
 from modules.records import Decision, Kind
 from modules.state.schemas import to_table
 from modules.state.shards import ShardWriter, read_shards
+from modules.store_thread import StoreThread
 
 ROWS = 50_000
 """Rows of a plan shard: some 50 MB of memory while it is written."""

@@ -15,13 +15,14 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from modules.errors import ConditionFailedError, NotFoundError, StoreError
-from modules.io_utils import Store, StoreThread
+from modules.io_utils import Store
 from modules.outputs.journal import BATCH, write_journal
 from modules.outputs.layout import Layout
 from modules.outputs.ledger import Copy, Ledger
 from modules.records import Failure
 from modules.state.schemas import JournalRow
 from modules.state.shards import ShardWriter
+from modules.store_thread import StoreThread
 
 T = TypeVar("T")
 Act = Callable[[], Coroutine[Any, Any, JournalRow | None]]

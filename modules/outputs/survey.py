@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from modules.errors import ConditionFailedError, NotFoundError
-from modules.io_utils import Store, StoreThread
+from modules.io_utils import Store
 from modules.outputs.journal import read_journal
 from modules.outputs.layout import Layout
 from modules.outputs.ledger import Ledger, Unsettled
 from modules.outputs.plan import PlanRow
 from modules.records import Failure
+from modules.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 

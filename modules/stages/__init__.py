@@ -1,0 +1,1 @@
+"""The stages of a run as plain callables that know no executor."""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from modules.bounded_queue import Cancellation
 from modules.errors import LeaseHeldError
-from modules.io_utils import StoreThread
 from modules.outputs.listing_filter import ListingFilter
 from modules.records import BlobInfo, ListPage
 from modules.state.listing import ListingPart, last_listing_part, write_listing_part
+from modules.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 

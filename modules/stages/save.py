@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
-from modules.feature_extraction import DECODER_VERSION
 from modules.records import Processed
 from modules.state.commit import Families, add_commit, commit_rows
 from modules.state.index import ScratchIndex
@@ -16,7 +15,7 @@ from modules.state.shards import ShardWriter
 class ShardSaver:
     """Holds at most ``shard_rows`` pictures over all parts: what a kill can cost beside those in flight.
 
-    clock: monotonic seconds.
+    decoder: what failures are believed of, as the index knows it. clock: monotonic seconds.
     """
 
     def __init__(
@@ -25,6 +24,7 @@ class ShardSaver:
         index: ScratchIndex,
         families: Families,
         *,
+        decoder: str,
         shard_rows: int,
         shard_bytes: int,
         shard_seconds: float,
@@ -34,6 +34,7 @@ class ShardSaver:
         self._writer = writer
         self._index = index
         self._families = families
+        self._decoder = decoder
         self._shard_rows = shard_rows
         self._shard_bytes = shard_bytes
         self._shard_seconds = shard_seconds
@@ -65,7 +66,7 @@ class ShardSaver:
     def flush(self) -> None:
         """Commit what is open, one set of shards a part."""
         for part, rows in sorted(self._parts.items()):
-            commit = commit_rows(self._writer, self._families, part, rows, DECODER_VERSION)
+            commit = commit_rows(self._writer, self._families, part, rows, self._decoder)
             add_commit(self._index, self._families, commit)
         self._parts.clear()
         self._rows = self._bytes = 0

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from modules.bounded_queue import Cancellation
 from modules.deduplication import MATCHER_FINGERPRINT, verify_pairs
-from modules.io_utils import StoreThread
 from modules.matching.relations import orient
 from modules.records import VERDICT_DTYPE, Pictures
 from modules.state.arrays import load_verdicts
@@ -22,6 +21,7 @@ from modules.state.keypoint_file import KeypointFile
 from modules.state.schemas import verdicts_table
 from modules.state.shards import ShardWriter, read_family
 from modules.state.verdict_cache import VerdictCache
+from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 log = logging.getLogger(__name__)

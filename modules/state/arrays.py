@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import StateError
-from modules.io_utils import StoreThread
 from modules.records import VERDICT_DTYPE
 from modules.state.index import ScratchIndex
 from modules.state.schemas import vectors_of, verdicts_of
 from modules.state.shards import read_family
+from modules.store_thread import StoreThread
 
 
 def load_vectors(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from modules.io_utils import StoreThread
 from modules.records import Processed
 from modules.state.index import ScratchIndex
 from modules.state.schemas import (
@@ -30,6 +29,7 @@ from modules.state.schemas import (
     vectors_table,
 )
 from modules.state.shards import ShardName, ShardWriter, list_shards, read_family, read_shards
+from modules.store_thread import StoreThread
 
 CATALOGUE_FAMILY = "catalogue"
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from modules.errors import ConditionFailedError, LeaseHeldError, StateError
-from modules.io_utils import StoreThread
 from modules.records import BlobInfo, Content
 from modules.state.schemas import listing_rows, listing_table
 from modules.state.shards import from_parquet, read_blobs, to_parquet
+from modules.store_thread import StoreThread
 
 _NAME = re.compile(r"p(\d{5,})\.parquet")
 _HEAD, _CHECKSUM = b"imgsieve", b"imgsieve.sha256"

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from modules.errors import ImgsieveError, LeaseHeldError, TransientError
-from modules.io_utils import Lease, StoreThread
+from modules.io_utils import Lease
+from modules.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from modules.errors import ConditionFailedError, LeaseHeldError, NotFoundError, StateError, UsageError
-from modules.io_utils import StoreThread
+from modules.store_thread import StoreThread
 
 SCHEMA = 1
 

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modules.errors import ConditionFailedError, LeaseHeldError, NotFoundError, StateError
-from modules.io_utils import StoreThread
 from modules.records import Content
+from modules.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from modules.errors import ConditionFailedError, LeaseHeldError, NotFoundError, UsageError
-from modules.io_utils import Location, Store, StoreThread, open_store
+from modules.io_utils import Location, Store, open_store
 from modules.memory_store import MemoryStore
 from modules.records import BlobInfo
+from modules.store_thread import StoreThread
 from tests.azurite import Azurite
 
 NAMES = [

@@ -168,6 +168,7 @@ def test_dry_run_decides_the_same_and_leaves_the_output_alone(source: Path) -> N
     summary = run(source, dry_run=True)
     output = source.with_name("photos_deduplicated")
     assert published(output) == {}
+    assert (summary.copied, summary.removed) == (6, 0)
     assert summary.report == str(output / "_state" / "dry_run" / "image_report.csv")
     dry = Path(summary.report).read_bytes()
     real = run(source)
@@ -224,6 +225,7 @@ def test_picture_over_the_limits_is_a_row(source: Path) -> None:
     summary = run(source, max_image_pixels=20_000)
     reasons = {Path(row["Image Path"]).name: row["Reason"] for row in rows(Path(str(summary.failed_report)))}
     assert "over the limit of 20000" in reasons["second.jpg"].replace(",", "")
+    assert run(source).failed == 3
 
 
 def test_scratch_folder_is_left_empty(source: Path, tmp_path: Path) -> None:

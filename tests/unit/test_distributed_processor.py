@@ -8,9 +8,9 @@ import pytest
 from modules.bounded_queue import Cancellation
 from modules.distributed_processor import Bounds, Stream, next_worker_count
 from modules.errors import InterruptedRunError, PictureError, StoreAwayError
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
+from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 BOUNDS = Bounds(
@@ -197,7 +197,8 @@ def test_no_more_pictures_are_held_than_the_bound_says(thread: StoreThread) -> N
 
 
 def test_map_keeps_order_and_tells_crashes_apart(pool: WorkerPool) -> None:
-    tasks = iter([(b"good", frozenset()), (b"crash", frozenset()), (b"good", frozenset())])
+    nothing: frozenset[str] = frozenset()
+    tasks = iter([(b"good", nothing), (b"crash", nothing), (b"good", nothing)])
     results = [result for _, result in pool.map(analyse, tasks, timeout=60.0)]
     assert isinstance(results[1], WorkerCrashedError)
     assert results[0] == results[2] == Analysis(None, None)

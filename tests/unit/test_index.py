@@ -1,110 +1,35 @@
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from modules.errors import StateError
-from modules.io_utils import StoreThread
-from modules.memory_store import MemoryStore
 from modules.records import (
-    VERDICT_DTYPE,
-    Analysis,
-    BlobInfo,
-    Facts,
     Failure,
-    Float32Array,
-    Keypoints,
-    Kind,
     Processed,
-    WorkItem,
 )
-from modules.state.arrays import load_vectors, load_verdicts
-from modules.state.commit import Families, add_commit, commit_claims, commit_rows, load_index
+from modules.state.arrays import load_vectors
+from modules.state.commit import commit_claims
 from modules.state.index import ScratchIndex
-from modules.state.schemas import CatalogueRow, catalogue_table, verdicts_table
-from modules.state.shards import ShardWriter, list_shards
-
-STATE = "c/out/_state/"
-DECODER = "d2"
-FAMILIES = Families.of("f1", "k1", {"perceptual": "p1", "clip": "c1"})
-WANTED = FAMILIES.all
-
-
-def sha(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def blob(name: str, *, md5: str | None = None, size: int = 10, etag: str = "e1", archived: bool = False) -> BlobInfo:
-    digest = None if md5 is None else hashlib.md5(md5.encode()).digest()
-    return BlobInfo(f"c/in/{name}", size, etag, digest, "image/jpeg", archived)
-
-
-def facts(seed: int = 1, **changes: int) -> Facts:
-    values = {"width": 40, "height": 30, "phash": (1 << 63) + seed, **changes}
-    size, colours = 1000 + seed, seed % 7
-    return Facts(
-        values["width"], values["height"], "jpeg", size, 0.5, 0.25, 0.75, 1.0, colours, values["phash"], bytes(128)
-    )
-
-
-def keypoints() -> Keypoints:
-    return Keypoints(np.ones((2, 4), np.uint16), np.ones((2, 128), np.uint8), b"t")
-
-
-def processed(item: WorkItem, data: str, *, only: Iterable[str] | None = None) -> Processed:
-    """What the stages make of a blob whose bytes are ``data``; ``only``: families, by default what the item asks."""
-    wanted = item.families if only is None else frozenset(only)
-    analysis = Analysis(
-        facts(len(data)) if FAMILIES.facts in wanted else None, keypoints() if FAMILIES.keypoints in wanted else None
-    )
-    vectors = {name: np.full(4, len(data), np.float32) for name, family in FAMILIES.vectors.items() if family in wanted}
-    return Processed(item, sha(data), analysis, vectors=vectors)
-
-
-def failed(item: WorkItem, data: str, reason: str = "truncated") -> Processed:
-    return Processed(item, sha(data), None, failure=reason)
-
-
-class Killed(Exception):
-    """Stands for a kill: nothing is written from here on."""
-
-
-class State:
-    """One state prefix in memory, and indices of it as successive starts would build them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = MemoryStore()
-        self.thread = StoreThread(self.store)
-        self._folder = folder
-        self._starts = itertools.count(1)
-        self._open: list[ScratchIndex] = []
-
-    def start(self, *parts: Sequence[BlobInfo], decoder: str = DECODER) -> tuple[ScratchIndex, ShardWriter]:
-        attempt = next(self._starts)
-        index = ScratchIndex(self._folder / f"{attempt}.db", decoder)
-        self._open.append(index)
-        for n, part in enumerate(parts):
-            index.add_listing(n, part)
-        load_index(index, self.thread, STATE, FAMILIES)
-        return index, ShardWriter(self.thread, STATE, 1, attempt)
-
-    def commit(
-        self, index: ScratchIndex, writer: ShardWriter, rows: Sequence[Processed], decoder: str = DECODER
-    ) -> None:
-        add_commit(index, FAMILIES, commit_rows(writer, FAMILIES, rows[0].item.part, rows, DECODER))
-
-    def keys(self, family: str) -> list[str]:
-        return list_shards(self.thread, STATE, family)
-
-    def close(self) -> None:
-        for index in self._open:
-            index.close()
-        self.thread.close()
+from modules.state.schemas import CatalogueRow, catalogue_table
+from tests.state import (
+    DECODER,
+    FAMILIES,
+    STATE,
+    WANTED,
+    Killed,
+    State,
+    blob,
+    failed,
+    item,
+    names,
+    processed,
+    sha,
+    work,
+)
 
 
 @pytest.fixture
@@ -112,19 +37,6 @@ def state(tmp_path: Path) -> Iterator[State]:
     state = State(tmp_path)
     yield state
     state.close()
-
-
-def work(index: ScratchIndex, *parts: int, exact_pass: bool = True) -> list[tuple[str, frozenset[str]]]:
-    items = itertools.chain.from_iterable(index.work(part, WANTED, exact_pass=exact_pass) for part in parts or (0,))
-    return [(item.blob.key.removeprefix("c/in/"), item.families) for item in items]
-
-
-def names(index: ScratchIndex, *parts: int, exact_pass: bool = True) -> list[str]:
-    return [name for name, _ in work(index, *parts, exact_pass=exact_pass)]
-
-
-def item(info: BlobInfo, part: int = 0, families: frozenset[str] = WANTED) -> WorkItem:
-    return WorkItem(part, info, families)
 
 
 def test_everything_new_is_work_by_key(state: State) -> None:
@@ -338,129 +250,3 @@ def test_a_name_that_is_not_utf8_is_refused_whole(state: State) -> None:
     with pytest.raises(StateError, match=r"caf\\udce9\.jpg"):
         index.add_listing(0, [blob("a.jpg"), blob("caf\udce9.jpg")])
     assert index.listed() == 0
-
-
-def quality(
-    width: np.ndarray, height: np.ndarray, sharpness: Float32Array, exposure: Float32Array, compression: Float32Array
-) -> Float32Array:
-    assert width.dtype == height.dtype == np.int32
-    return (sharpness + 2 * exposure + 4 * compression).astype(np.float32)
-
-
-def collection(state: State) -> tuple[ScratchIndex, list[BlobInfo]]:
-    """Keys a0 to f0 of pictures 0 to 5; a1 holds picture 0 again, f1 picture 5 by claim, x is broken."""
-    listed = [blob(n) for n in ("a0", "a1", "b0", "c0", "d0", "e0")]
-    listed += [blob("f0", md5="f"), blob("f1", md5="f"), blob("x")]
-    index, writer = state.start(listed)
-    rows = [processed(item(b), b.key[5] * (ord(b.key[5]) - 96)) for b in listed if b.key[5:] not in ("f1", "x")]
-    state.commit(index, writer, [*rows, failed(item(listed[-1]), "X")])
-    assert commit_claims(writer, index) == 1
-    assert index.number_pictures(WANTED) == 6
-    return index, listed
-
-
-def test_pictures_are_numbered_by_first_key(state: State) -> None:
-    index, _ = collection(state)
-    pictures = index.pictures(quality)
-    contents = [letter * n for n, letter in enumerate("abcdef", 1)]
-    assert [row.tobytes() for row in pictures.sha] == [sha(text) for text in contents]
-    assert pictures.width.tolist() == [40] * 6
-    assert pictures.height.tolist() == [30] * 6
-    assert pictures.size.tolist() == [1000 + n for n in range(1, 7)]
-    assert pictures.phash.tolist() == [(1 << 63) + n for n in range(1, 7)]
-    assert pictures.texture.tolist() == [1.0] * 6
-    assert pictures.quality.tolist() == [4.0] * 6
-    shuffled = pictures.sha[[3, 0, 5]]
-    unknown = np.frombuffer(sha("unknown") + bytes(32), np.uint8).reshape(2, 32)
-    assert index.indices(np.concatenate([shuffled, unknown])).tolist() == [3, 0, 5, -1, -1]
-    assert index.indices(np.zeros((0, 32), np.uint8)).tolist() == []
-
-
-def test_sums_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
-    sums = [b"\1" + bytes(31), b"\1\0\1" + bytes(29), bytes(32)]
-    index = ScratchIndex(tmp_path / "i.db", DECODER)
-    index.add_listing(0, [blob(str(n)) for n in range(3)])
-    family = frozenset({"facts/f"})
-    index.add_keys("facts/f", sums)
-    index.add_catalogue(
-        catalogue_table(CatalogueRow(f"c/in/{n}", "e1:10", s, None, DECODER) for n, s in enumerate(sums)), ()
-    )
-    assert index.number_pictures(family) == 3
-    asked = np.frombuffer(b"".join([*sums, b"\2" + bytes(31)]), np.uint8).reshape(4, 32)
-    assert index.indices(asked).tolist() == [0, 1, 2, -1]
-    index.close()
-
-
-def test_decisions_come_by_group_best_first(state: State) -> None:
-    index, listed = collection(state)
-    keeper = np.array([4, 1, 1, 3, 4, 5], np.int32)  # groups {a, d' = e}, {b, c}, {d}, {f}: keepers e, b, d, f
-    verdict = np.zeros(6, VERDICT_DTYPE)
-    verdict["kind"][[0, 2]] = Kind.PART, Kind.COPY
-    verdict["agreement"][[0, 2]] = 0.5, 1
-    verdict["cover_a"][[0, 2]] = 0.5, 0.75
-    scores = np.arange(6, dtype=np.float32)
-    for _ in range(2):  # may be set again
-        index.set_grouping(keeper, verdict, scores)
-    decisions = list(index.decisions())
-    rows = [(d.key[5:], d.group, d.group_size, d.best, d.witness, d.relation, d.similarity) for d in decisions]
-    assert rows == [
-        ("b0", 1, 2, True, None, None, 1.0),
-        ("c0", 1, 2, False, "c/in/b0", Kind.COPY, 0.75),
-        ("d0", 2, 1, True, None, None, 1.0),
-        ("e0", 3, 3, True, None, None, 1.0),
-        ("a0", 3, 3, False, "c/in/e0", Kind.PART, 0.25),
-        ("a1", 3, 3, False, "c/in/e0", Kind.PART, 0.25),
-        ("f0", 4, 2, True, None, None, 1.0),
-        ("f1", 4, 2, False, "c/in/f0", Kind.EXACT, 1.0),
-    ]
-    assert [d.claimed for d in decisions] == [False] * 7 + [True]
-    first, last = decisions[0], decisions[-1]
-    assert (first.etag, first.size, first.md5, first.sha, first.picture) == ("e1", 10, None, sha("bb"), 1)
-    assert (first.width, first.height, first.format, first.quality) == (40, 30, "jpeg", 1.0)
-    assert (first.dominant_colours, first.hsv_histogram) == (2, bytes(128))
-    assert last.md5 == listed[-2].md5
-    assert {d.key for d in decisions} | {f.key for f in index.failures()} == {b.key for b in listed}
-
-
-def test_answers_longer_than_a_page_are_whole(state: State) -> None:
-    listed = [blob(f"{n:05d}.jpg") for n in range(2500)]
-    index, writer = state.start(listed[:1200], listed[1200:])
-    good = [processed(item(b), b.key) for b in listed[:1200]]
-    state.commit(index, writer, good)
-    state.commit(index, writer, [failed(item(b, 1), b.key) for b in listed[1200:]])
-    assert index.number_pictures(WANTED) == 1200
-    index.set_grouping(np.arange(1200, dtype=np.int32), np.zeros(1200, VERDICT_DTYPE), np.zeros(1200, np.float32))
-    assert [d.key for d in index.decisions()] == [b.key for b in listed[:1200]]
-    assert [f.key for f in index.failures()] == [b.key for b in listed[1200:]]
-
-
-def test_an_empty_listing_has_no_pictures(state: State) -> None:
-    index, _ = state.start([])
-    assert index.number_pictures(WANTED) == 0
-    assert len(index.pictures(quality)) == 0
-    index.set_grouping(np.zeros(0, np.int32), np.zeros(0, VERDICT_DTYPE), np.zeros(0, np.float32))
-    assert list(index.decisions()) == []
-    assert index.indices(np.zeros((1, 32), np.uint8)).tolist() == [-1]
-
-
-def test_vectors_are_checked_for_length_and_absence(state: State) -> None:
-    index, _ = collection(state)
-    family = FAMILIES.vectors["clip"]
-    vectors = load_vectors(index, state.thread, STATE, family, 4)
-    np.testing.assert_array_equal(vectors[:, 0], np.arange(1, 7, dtype=np.float16))
-    with pytest.raises(StateError, match="holds vectors of 4 numbers, not 5"):
-        load_vectors(index, state.thread, STATE, family, 5)
-    with pytest.raises(StateError, match="vectors of 6 pictures are missing"):
-        load_vectors(index, state.thread, STATE, "vectors/none/1", 4)
-
-
-def test_cached_verdicts_come_back_by_number(state: State) -> None:
-    index, _ = collection(state)
-    pictures = index.pictures(quality)
-    sums = np.concatenate([pictures.sha[[4, 1, 0]], np.zeros((1, 32), np.uint8)])
-    verdicts = np.zeros(3, VERDICT_DTYPE)
-    verdicts["inliers"] = 7, 8, 9
-    ShardWriter(state.thread, STATE, 1, 9).write("verdicts/v", 0, verdicts_table(sums[:3], sums[1:], verdicts))
-    ((pairs, found),) = load_verdicts(index, state.thread, STATE, "verdicts/v")
-    assert pairs.tolist() == [[4, 1], [1, 0]]
-    assert found["inliers"].tolist() == [7, 8]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modules.errors import UsageError
-from modules.io_utils import FolderStore, StoreThread
+from modules.io_utils import FolderStore
 from modules.location import Location
 from modules.memory_store import MemoryStore
 from modules.outputs.layout import Layout, default_output
@@ -13,6 +13,7 @@ from modules.outputs.listing_filter import ListingFilter, is_picture
 from modules.outputs.ownership import check_output_is_ours, ensure_pointer
 from modules.records import BlobInfo
 from modules.state.manifest import Manifest, ManifestFile
+from modules.store_thread import StoreThread
 
 ACCOUNT = "https://pics.blob.core.windows.net"
 

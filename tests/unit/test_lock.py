@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from modules.errors import LeaseHeldError, TransientError
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.state.lock import RunLock
+from modules.store_thread import StoreThread
 
 KEY = "c/out/_state/lock"
 PATIENT = 10  # seconds that a test waits for the store's thread before it counts as failed

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from modules.errors import LeaseHeldError, StateError, UsageError
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.records import Content
 from modules.state.manifest import SCHEMA, Manifest, ManifestFile
+from modules.store_thread import StoreThread
 
 KEY = "c/out/_state/manifest.json"
 REQUEST = {"features": ("perceptual",), "relations": ["copy", "part"], "uniques": "copy", "source": "mem://c/in/"}

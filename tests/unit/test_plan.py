@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.outputs.layout import Layout
 from modules.outputs.plan import PlanRow, write_plan
 from modules.quality.colour import correlation
 from modules.records import Decision, Kind
 from modules.state.shards import ShardWriter
+from modules.store_thread import StoreThread
 from tests.decisions import decision
 
 LAYOUT = Layout("c/in/", "c/out/", "c/out/_state/")

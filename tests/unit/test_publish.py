@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modules.errors import InterruptedRunError, LeaseHeldError, TransientError
-from modules.io_utils import FolderStore, Store, StoreThread
+from modules.io_utils import FolderStore, Store
 from modules.memory_store import MemoryStore
 from modules.outputs.journal import read_journal
 from modules.outputs.layout import Layout
@@ -16,6 +16,7 @@ from modules.outputs.survey import Survey
 from modules.records import Content, Failure
 from modules.state.schemas import JournalRow, journal_rows
 from modules.state.shards import read_shard
+from modules.store_thread import StoreThread
 from tests.publishing import (
     FOREIGN,
     GROUPS,

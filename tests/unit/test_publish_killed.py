@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from modules.io_utils import Store, StoreThread
+from modules.io_utils import Store
 from modules.memory_store import MemoryStore
 from modules.outputs.publish import PublishResult
 from modules.records import Decision
+from modules.store_thread import StoreThread
 from tests.publishing import (
     FOREIGN,
     GROUPS,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.outputs.csv_file import LocalFile, escape, unescape, write_csv
 from modules.outputs.finish import finish, finish_dry_run, run_document, success_document
@@ -19,6 +18,7 @@ from modules.outputs.plan import PlanCounts, PlanRow, plan_rows
 from modules.outputs.report import FAILED_COLUMNS, REPORT_COLUMNS, Reports, make_reports
 from modules.records import Failure, Kind, RunSummary
 from modules.settings import Settings
+from modules.store_thread import StoreThread
 from tests.decisions import decision
 
 LAYOUT = Layout("c/in/", "c/out/", "c/out/_state/")

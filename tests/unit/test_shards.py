@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from modules.errors import LeaseHeldError, StateError
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.records import VERDICT_DTYPE, BlobInfo, Content, Facts, Keypoints
 from modules.state.listing import ListingPart, last_listing_part, read_listing_parts, write_listing_part
@@ -38,6 +37,7 @@ from modules.state.shards import (
     read_shards,
     to_parquet,
 )
+from modules.store_thread import StoreThread
 
 STATE = "c/out/_state/"
 ROW = CatalogueRow("c/a.jpg", "e:1", bytes(range(32)), None, "d1", families=("facts/1",))

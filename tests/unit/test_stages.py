@@ -13,7 +13,6 @@ from modules.bounded_queue import Cancellation
 from modules.errors import AccessError, InterruptedRunError, TransientError
 from modules.feature_extraction import DECODER_VERSION
 from modules.features.perceptual import Perceptual
-from modules.io_utils import StoreThread
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Facts, Fetched, Keypoints, Processed, WorkItem
 from modules.stages.embed import Embedder
@@ -24,6 +23,7 @@ from modules.state.commit import Families, load_index
 from modules.state.index import ScratchIndex
 from modules.state.listing import read_listing_parts
 from modules.state.shards import ShardWriter, list_shards
+from modules.store_thread import StoreThread
 
 FAMILIES = Families("facts/f", "keypoints/k", {"perceptual": "vectors/perceptual/v"})
 FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1, 7, bytes(128))
@@ -161,6 +161,7 @@ def make_saver(
         ShardWriter(thread, "c/out/_state/", 1, attempt),
         index,
         FAMILIES,
+        decoder=DECODER_VERSION,
         shard_rows=shard_rows,
         shard_bytes=shard_bytes,
         shard_seconds=30.0,

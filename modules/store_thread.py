@@ -1,0 +1,33 @@
+"""The one thread that owns the event loop and the store on it; all others call into it and wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from modules.io_utils import Store
+
+T = TypeVar("T")
+
+
+class StoreThread:
+    """Owns one event loop in one thread and the store that lives on it; other threads call :meth:`run`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="store", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the store's loop, block until it is done, return or raise what it does."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def close(self) -> None:
+        """Close the store and end the thread."""
+        self.run(self.store.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()

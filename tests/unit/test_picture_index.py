@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modules.errors import StateError
+from modules.records import (
+    VERDICT_DTYPE,
+    BlobInfo,
+    Float32Array,
+    Kind,
+)
+from modules.state.arrays import load_vectors, load_verdicts
+from modules.state.commit import commit_claims
+from modules.state.index import ScratchIndex
+from modules.state.schemas import CatalogueRow, catalogue_table, verdicts_table
+from modules.state.shards import ShardWriter
+from tests.state import (
+    DECODER,
+    FAMILIES,
+    STATE,
+    WANTED,
+    State,
+    blob,
+    failed,
+    item,
+    processed,
+    sha,
+)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    state = State(tmp_path)
+    yield state
+    state.close()
+
+
+def quality(
+    width: np.ndarray, height: np.ndarray, sharpness: Float32Array, exposure: Float32Array, compression: Float32Array
+) -> Float32Array:
+    assert width.dtype == height.dtype == np.int32
+    return (sharpness + 2 * exposure + 4 * compression).astype(np.float32)
+
+
+def collection(state: State) -> tuple[ScratchIndex, list[BlobInfo]]:
+    """Keys a0 to f0 of pictures 0 to 5; a1 holds picture 0 again, f1 picture 5 by claim, x is broken."""
+    listed = [blob(n) for n in ("a0", "a1", "b0", "c0", "d0", "e0")]
+    listed += [blob("f0", md5="f"), blob("f1", md5="f"), blob("x")]
+    index, writer = state.start(listed)
+    rows = [processed(item(b), b.key[5] * (ord(b.key[5]) - 96)) for b in listed if b.key[5:] not in ("f1", "x")]
+    state.commit(index, writer, [*rows, failed(item(listed[-1]), "X")])
+    assert commit_claims(writer, index) == 1
+    assert index.number_pictures(WANTED) == 6
+    return index, listed
+
+
+def test_pictures_are_numbered_by_first_key(state: State) -> None:
+    index, _ = collection(state)
+    pictures = index.pictures(quality)
+    contents = [letter * n for n, letter in enumerate("abcdef", 1)]
+    assert [row.tobytes() for row in pictures.sha] == [sha(text) for text in contents]
+    assert pictures.width.tolist() == [40] * 6
+    assert pictures.height.tolist() == [30] * 6
+    assert pictures.size.tolist() == [1000 + n for n in range(1, 7)]
+    assert pictures.phash.tolist() == [(1 << 63) + n for n in range(1, 7)]
+    assert pictures.texture.tolist() == [1.0] * 6
+    assert pictures.quality.tolist() == [4.0] * 6
+    shuffled = pictures.sha[[3, 0, 5]]
+    unknown = np.frombuffer(sha("unknown") + bytes(32), np.uint8).reshape(2, 32)
+    assert index.indices(np.concatenate([shuffled, unknown])).tolist() == [3, 0, 5, -1, -1]
+    assert index.indices(np.zeros((0, 32), np.uint8)).tolist() == []
+
+
+def test_sums_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
+    sums = [b"\1" + bytes(31), b"\1\0\1" + bytes(29), bytes(32)]
+    index = ScratchIndex(tmp_path / "i.db", DECODER)
+    index.add_listing(0, [blob(str(n)) for n in range(3)])
+    family = frozenset({"facts/f"})
+    index.add_keys("facts/f", sums)
+    index.add_catalogue(
+        catalogue_table(CatalogueRow(f"c/in/{n}", "e1:10", s, None, DECODER) for n, s in enumerate(sums)), ()
+    )
+    assert index.number_pictures(family) == 3
+    asked = np.frombuffer(b"".join([*sums, b"\2" + bytes(31)]), np.uint8).reshape(4, 32)
+    assert index.indices(asked).tolist() == [0, 1, 2, -1]
+    index.close()
+
+
+def test_decisions_come_by_group_best_first(state: State) -> None:
+    index, listed = collection(state)
+    keeper = np.array([4, 1, 1, 3, 4, 5], np.int32)  # groups {a, d' = e}, {b, c}, {d}, {f}: keepers e, b, d, f
+    verdict = np.zeros(6, VERDICT_DTYPE)
+    verdict["kind"][[0, 2]] = Kind.PART, Kind.COPY
+    verdict["agreement"][[0, 2]] = 0.5, 1
+    verdict["cover_a"][[0, 2]] = 0.5, 0.75
+    scores = np.arange(6, dtype=np.float32)
+    for _ in range(2):  # may be set again
+        index.set_grouping(keeper, verdict, scores)
+    decisions = list(index.decisions())
+    rows = [(d.key[5:], d.group, d.group_size, d.best, d.witness, d.relation, d.similarity) for d in decisions]
+    assert rows == [
+        ("b0", 1, 2, True, None, None, 1.0),
+        ("c0", 1, 2, False, "c/in/b0", Kind.COPY, 0.75),
+        ("d0", 2, 1, True, None, None, 1.0),
+        ("e0", 3, 3, True, None, None, 1.0),
+        ("a0", 3, 3, False, "c/in/e0", Kind.PART, 0.25),
+        ("a1", 3, 3, False, "c/in/e0", Kind.PART, 0.25),
+        ("f0", 4, 2, True, None, None, 1.0),
+        ("f1", 4, 2, False, "c/in/f0", Kind.EXACT, 1.0),
+    ]
+    assert [d.claimed for d in decisions] == [False] * 7 + [True]
+    first, last = decisions[0], decisions[-1]
+    assert (first.etag, first.size, first.md5, first.sha, first.picture) == ("e1", 10, None, sha("bb"), 1)
+    assert (first.width, first.height, first.format, first.quality) == (40, 30, "jpeg", 1.0)
+    assert (first.dominant_colours, first.hsv_histogram) == (2, bytes(128))
+    assert last.md5 == listed[-2].md5
+    assert {d.key for d in decisions} | {f.key for f in index.failures()} == {b.key for b in listed}
+
+
+def test_answers_longer_than_a_page_are_whole(state: State) -> None:
+    listed = [blob(f"{n:05d}.jpg") for n in range(2500)]
+    index, writer = state.start(listed[:1200], listed[1200:])
+    good = [processed(item(b), b.key) for b in listed[:1200]]
+    state.commit(index, writer, good)
+    state.commit(index, writer, [failed(item(b, 1), b.key) for b in listed[1200:]])
+    assert index.number_pictures(WANTED) == 1200
+    index.set_grouping(np.arange(1200, dtype=np.int32), np.zeros(1200, VERDICT_DTYPE), np.zeros(1200, np.float32))
+    assert [d.key for d in index.decisions()] == [b.key for b in listed[:1200]]
+    assert [f.key for f in index.failures()] == [b.key for b in listed[1200:]]
+
+
+def test_an_empty_listing_has_no_pictures(state: State) -> None:
+    index, _ = state.start([])
+    assert index.number_pictures(WANTED) == 0
+    assert len(index.pictures(quality)) == 0
+    index.set_grouping(np.zeros(0, np.int32), np.zeros(0, VERDICT_DTYPE), np.zeros(0, np.float32))
+    assert list(index.decisions()) == []
+    assert index.indices(np.zeros((1, 32), np.uint8)).tolist() == [-1]
+
+
+def test_vectors_are_checked_for_length_and_absence(state: State) -> None:
+    index, _ = collection(state)
+    family = FAMILIES.vectors["clip"]
+    vectors = load_vectors(index, state.thread, STATE, family, 4)
+    np.testing.assert_array_equal(vectors[:, 0], np.arange(1, 7, dtype=np.float16))
+    with pytest.raises(StateError, match="holds vectors of 4 numbers, not 5"):
+        load_vectors(index, state.thread, STATE, family, 5)
+    with pytest.raises(StateError, match="vectors of 6 pictures are missing"):
+        load_vectors(index, state.thread, STATE, "vectors/none/1", 4)
+
+
+def test_cached_verdicts_come_back_by_number(state: State) -> None:
+    index, _ = collection(state)
+    pictures = index.pictures(quality)
+    sums = np.concatenate([pictures.sha[[4, 1, 0]], np.zeros((1, 32), np.uint8)])
+    verdicts = np.zeros(3, VERDICT_DTYPE)
+    verdicts["inliers"] = 7, 8, 9
+    ShardWriter(state.thread, STATE, 1, 9).write("verdicts/v", 0, verdicts_table(sums[:3], sums[1:], verdicts))
+    ((pairs, found),) = load_verdicts(index, state.thread, STATE, "verdicts/v")
+    assert pairs.tolist() == [[4, 1], [1, 0]]
+    assert found["inliers"].tolist() == [7, 8]
