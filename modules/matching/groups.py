@@ -13,6 +13,8 @@ from modules.matching.relations import Verdicts, holds, orient
 from modules.records import VERDICT_DTYPE, Float32Array, Kind
 
 Rows = NDArray[np.int32]
+#: A crop is seldom taken for a pasted picture, a pasted one on a ground like its own more often for a crop.
+_PARTS_EACH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,16 @@ class _Edges:
 def assign(quality: Float32Array, ledger: Ledger, accepted: Collection[Kind]) -> Grouping:
     """Best first, each picture joins the best keeper that may stand for it, else becomes a keeper.
 
-    Best is the higher quality, float32 (n,), then the lower row, compositions last: a screenshot must not
-    gather the crops of the photograph in it. But a picture that another one holds whole, and which does not
-    hold that one, comes after it, or the wider picture would be a second keeper.
+    Best is the higher quality, float32 (n,), then the lower row, compositions last. But a picture that another
+    one holds whole, and which does not hold that one, comes after it, or the wider picture would be a second
+    keeper. A composition stands for copies of itself only: a screenshot must not gather the crops of the
+    photograph in it.
     """
     count = ledger.count
     pairs, verdicts = ledger.related()
-    edges = _edges(pairs, verdicts, count, accepted)
-    position = _positions(_ranks(quality, composed(pairs, verdicts, count)), edges)
+    compositions = composed(pairs, verdicts, count)
+    edges = _edges(pairs, verdicts, compositions, accepted)
+    position = _positions(_ranks(quality, compositions), edges)
     keeper = np.arange(count, dtype=np.int32)
     witness = np.full(count, -1, dtype=np.int64)
     held = np.flatnonzero(np.diff(edges.starts))
@@ -78,16 +82,17 @@ def assign(quality: Float32Array, ledger: Ledger, accepted: Collection[Kind]) ->
     return Grouping(keeper, verdict, position)
 
 
-def _edges(pairs: Pairs, verdicts: Verdicts, count: int, accepted: Collection[Kind]) -> _Edges:
-    a_held = holds(verdicts, accepted)
-    b_held = holds(orient(verdicts), accepted)
+def _edges(pairs: Pairs, verdicts: Verdicts, compositions: NDArray[np.bool_], accepted: Collection[Kind]) -> _Edges:
+    part = verdicts["kind"] == Kind.PART
+    a_held = holds(verdicts, accepted) & ~(part & compositions[pairs[:, 1]])
+    b_held = holds(orient(verdicts), accepted) & ~(part & compositions[pairs[:, 0]])
     rows = [np.flatnonzero(a_held), np.flatnonzero(b_held)]
     child = np.concatenate([pairs[rows[0], 0], pairs[rows[1], 1]])
     holder = np.concatenate([pairs[rows[0], 1], pairs[rows[1], 0]])
     strict = np.concatenate([~b_held[rows[0]], ~a_held[rows[1]]])
     flipped = np.concatenate([np.zeros(len(rows[0]), np.bool_), np.ones(len(rows[1]), np.bool_)])
     order = np.lexsort((holder, child))
-    starts = np.searchsorted(child[order], np.arange(count + 1))
+    starts = np.searchsorted(child[order], np.arange(len(compositions) + 1))
     return _Edges(
         starts.astype(np.int64),
         holder[order],
@@ -98,15 +103,17 @@ def _edges(pairs: Pairs, verdicts: Verdicts, count: int, accepted: Collection[Ki
 
 
 def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
-    """Which pictures are compositions around other ones, (count,): more pictures lie in them than are copies.
+    """Which pictures are compositions around other ones, (count,).
 
-    The comparison outvotes a single crop that was taken for a picture pasted on a larger one.
+    Where an edge is hard to see, verdicts on one picture differ: it is a composition when more pictures are
+    embedded in it than are copies of it, and not far fewer than are taken for parts of it.
     """
-    embedded = verdicts["kind"] == Kind.EMBEDDED
     # The outer one of two is the one that the other one does not cover.
-    outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])[embedded]
-    copies = pairs[verdicts["kind"] == Kind.COPY].ravel()
-    return np.bincount(outer, minlength=count) > np.bincount(copies, minlength=count)
+    outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
+    embedded = np.bincount(outer[verdicts["kind"] == Kind.EMBEDDED], minlength=count)
+    parts = np.bincount(outer[verdicts["kind"] == Kind.PART], minlength=count)
+    copies = np.bincount(pairs[verdicts["kind"] == Kind.COPY].ravel(), minlength=count)
+    return np.asarray((embedded > copies) & (_PARTS_EACH * embedded >= parts))
 
 
 def _ranks(quality: Float32Array, last: NDArray[np.bool_]) -> Rows:
