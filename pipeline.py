@@ -58,6 +58,7 @@ from modules.state.listing import read_listing_parts
 from modules.state.lock import RunLock
 from modules.state.manifest import Manifest, ManifestFile, Phase
 from modules.state.shards import ShardWriter
+from modules.state.tidy import remove_past_runs
 from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerPool
 
@@ -278,6 +279,7 @@ def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloa
         document = run_document(summary, job.settings, job.started, datetime.now(UTC))
         finish(job.thread, job.layout, reports, counts=plan.counts, failed=summary.failed, run=document, fence=fence)
     job.enter("done")
+    remove_past_runs(job.thread, job.layout.state, job.manifest.epoch, plan.shards)
     return summary
 
 
@@ -316,7 +318,7 @@ def families_of(extractors: list[Extractor]) -> Families:
 
 def decoder_of(settings: Settings) -> str:
     """What a picture's failure is believed of: another decoder, or another limit, tries it again."""
-    return f"{DECODER_VERSION}-{settings.max_image_pixels}"
+    return f"{DECODER_VERSION}-{settings.max_image_pixels}-{settings.picture_timeout:g}"
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -21,7 +21,7 @@ __all__ = ["MATCHER_FINGERPRINT", "Grouping", "match", "propose", "verify_pair",
 log = logging.getLogger(__name__)
 
 #: Raised by hand when the same two pictures would get another verdict.
-VERSION = 1
+VERSION = 2
 MATCHER_FINGERPRINT = fingerprint("matcher", VERSION)
 
 #: Least share of the textured tiles of the overlap that must agree.
@@ -80,7 +80,8 @@ def _verify_aligned(alignment: Alignment, a: Keypoints, b: Keypoints, size_a: Si
 
 def _verify_plain(a: Keypoints, b: Keypoints, size_a: Size, size_b: Size) -> Verdicts:
     """The stricter rule for two pictures of little texture: pixel for pixel alike, or nothing."""
-    if not agreement.nearly_identical(agreement.decode_thumb(a.thumb), agreement.decode_thumb(b.thumb)):
+    thumbs = agreement.decode_thumb(a.thumb), agreement.decode_thumb(b.thumb)
+    if not (agreement.nearly_identical(*thumbs) or agreement.same_but_for_brightness(*thumbs)):
         return relations.verdict(Kind.NONE)
     return relations.verdict(Kind.COPY, cover_a=1.0, cover_b=1.0, scale=max(size_b) / max(size_a), agreement=1.0)
 

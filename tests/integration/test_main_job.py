@@ -129,6 +129,14 @@ def test_second_run_touches_nothing(source: Path) -> None:
     assert published(output) == before
 
 
+def test_listing_and_plan_of_a_finished_epoch_go_when_the_next_one_is_finished(source: Path) -> None:
+    run(source)
+    run(source)
+    runs = source.with_name("photos_deduplicated") / "_state" / "runs"
+    assert {name.split("/")[0] for name in files(runs)} == {"e0002"}
+    assert len([name for name in files(runs) if "/plan/" in name]) == 1
+
+
 def test_only_what_changed_is_read_and_only_what_follows_from_it_moves(source: Path) -> None:
     run(source)
     output = source.with_name("photos_deduplicated")
