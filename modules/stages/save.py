@@ -11,6 +11,10 @@ from modules.state.commit import Families, add_commit, commit_rows
 from modules.state.index import ScratchIndex
 from modules.state.shards import ShardWriter
 
+#: The first shards of a start close at this fraction of rows and seconds, each next one at twice as much, so that a
+#: job that is killed again and again soon after its start still advances.
+FIRST_SHARD = 1 / 16
+
 
 class ShardSaver:
     """Holds at most ``shard_rows`` pictures over all parts: what a kill can cost beside those in flight.
@@ -38,6 +42,7 @@ class ShardSaver:
         self._shard_rows = shard_rows
         self._shard_bytes = shard_bytes
         self._shard_seconds = shard_seconds
+        self._share = FIRST_SHARD
         self._advance = advance
         self._clock = clock
         self._parts: defaultdict[int, list[Processed]] = defaultdict(list)
@@ -56,18 +61,22 @@ class ShardSaver:
         self._parts[finished.item.part].append(finished)
         self._rows += 1
         self._bytes += _weight(finished)
-        if self._rows >= self._shard_rows or self._bytes >= self._shard_bytes or self.due_in() == 0.0:
+        if self._rows >= self._share * self._shard_rows or self._bytes >= self._shard_bytes or self.due_in() == 0.0:
             self.flush()
 
     def due_in(self) -> float | None:
         """Seconds until the oldest row is to be committed, None while there is none."""
-        return max(0.0, self._since + self._shard_seconds - self._clock()) if self._rows else None
+        if not self._rows:
+            return None
+        return max(0.0, self._since + self._share * self._shard_seconds - self._clock())
 
     def flush(self) -> None:
         """Commit what is open, one set of shards a part."""
         for part, rows in sorted(self._parts.items()):
             commit = commit_rows(self._writer, self._families, part, rows, self._decoder)
             add_commit(self._index, self._families, commit)
+        if self._rows:
+            self._share = min(1.0, 2 * self._share)
         self._parts.clear()
         self._rows = self._bytes = 0
 

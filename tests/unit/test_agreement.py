@@ -13,11 +13,11 @@ def soft(seed: int, strength: float = 30.0) -> UInt8Array:
     rng = np.random.default_rng(seed)
     waves = cv2.GaussianBlur(rng.normal(0, 1, (96, 128, 3)).astype(np.float32), (0, 0), 4)
     slope = np.linspace(90, 150, 128, dtype=np.float32)[None, :, None]
-    return np.clip(slope + strength * waves / waves.std(), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(slope + strength * waves / waves.std(), 0, 255), np.uint8)
 
 
 def lit(picture: UInt8Array, gain: float, offset: float = 0.0) -> UInt8Array:
-    return np.clip(gain * picture.astype(np.float32) + offset, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(gain * picture.astype(np.float32) + offset, 0, 255), np.uint8)
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.3, 0.0), (0.7, 0.0), (1.0, 25.0), (1.4, -20.0)])

@@ -177,7 +177,7 @@ def committed(thread: StoreThread) -> int:
 def test_rows_of_all_parts_together_make_shards_due(thread: StoreThread, index: ScratchIndex) -> None:
     blobs = [put(thread, f"c/{n}.jpg", b"%d" % n) for n in range(3)]
     index.add_listing(0, blobs)
-    saver = make_saver(thread, index, shard_rows=3)
+    saver = make_saver(thread, index, shard_rows=48)
     for part, blob in enumerate(blobs[:2]):
         saver.add(finished(blob, part, b"%d" % part))
     assert committed(thread) == 0
@@ -194,11 +194,24 @@ def test_bytes_and_seconds_make_shards_due(thread: StoreThread, index: ScratchIn
     clock = Clock()
     saver = make_saver(thread, index, clock=clock, attempt=2)
     saver.add(finished(blobs[1], data=b"1"))
-    clock.now += 29.0
-    assert saver.due_in() == 1.0
+    clock.now += 1.0
+    assert saver.due_in() == 0.875
     clock.now += 2.0
     saver.add(finished(blobs[2], data=b"2"))
     assert committed(thread) == 2
+
+
+def test_first_shards_of_a_start_are_small_and_grow(thread: StoreThread, index: ScratchIndex) -> None:
+    blobs = [put(thread, f"c/{n:03d}.jpg", b"%d" % n) for n in range(126)]
+    index.add_listing(0, blobs)
+    saver = make_saver(thread, index, shard_rows=32)
+    sizes, seen = [], 0
+    for n, blob in enumerate(blobs):
+        saver.add(finished(blob, data=b"%d" % n))
+        if saver.due_in() is None:
+            sizes.append(n + 1 - seen)
+            seen = n + 1
+    assert sizes == [2, 4, 8, 16, 32, 32, 32]
 
 
 def test_what_is_saved_is_there_for_the_next_start_and_network_failures_are_not(
