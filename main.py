@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +25,17 @@ from modules.settings_sources import default_text, env_name, flag_names, is_list
 log = logging.getLogger("imgsieve")
 OURS = ("imgsieve", "pipeline", "modules")
 NOISY = ("azure", "aiohttp", "asyncio", "msal")
+#: Seconds that a clean end may take: a container is killed 30 s after its SIGTERM. The state outlives either.
+STOP_SECONDS = 25.0
+
+
+#: Control characters and marks that turn the direction of writing (Unicode TR 36): escaped in what a person reads.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """``text`` on one line, with what a terminal would obey in it shown as an escape."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class RunByDefault(click.Group):
@@ -107,7 +120,11 @@ cli.add_command(
 
 
 class RedactingFormatter(logging.Formatter):
-    """Masks secrets in the finished line, tracebacks included."""
+    """Masks secrets in the finished line, tracebacks included; names cannot forge lines or steer a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without the traceback."""
+        return visible(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text, without secrets."""
@@ -135,21 +152,33 @@ def set_up_logging(*, verbose: bool, quiet: bool) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def listen(stop: threading.Event) -> None:
-    """Make SIGTERM and SIGINT set ``stop``; a second SIGINT ends the process and its children at once, code 4."""
+def listen(stop: threading.Event, patience: float = STOP_SECONDS) -> None:
+    """Make SIGTERM and SIGINT set ``stop``; a second SIGINT ends the process and its children at once, code 4.
+
+    So does the time when a clean end takes longer than ``patience`` seconds.
+    """
     asked = False
+
+    def end() -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+        if sys.stderr.isatty():
+            os.write(2, b"\x1b[?25h\n")  # the bars hid the cursor
+        os._exit(EXIT_RESUME)
+
+    def ask() -> None:
+        stop.set()
+        time.sleep(patience)
+        complain(f"interrupted, and not ended within {patience:g} s: run again to resume")
+        end()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked and number == signal.SIGINT:
-            for child in multiprocessing.active_children():
-                child.kill()
-            if sys.stderr.isatty():
-                os.write(2, b"\x1b[?25h\n")  # the bars hid the cursor
-            os._exit(EXIT_RESUME)
+            end()
         asked = True
         # A thread sets the event: the interrupted code may be inside the event's own lock.
-        threading.Thread(target=stop.set, name="stop", daemon=True).start()
+        threading.Thread(target=ask, name="stop", daemon=True).start()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
@@ -157,7 +186,7 @@ def listen(stop: threading.Event) -> None:
 
 def complain(text: str) -> None:
     """One line on stderr, without secrets."""
-    click.echo("imgsieve: " + redact(" ".join(text.split())), err=True)
+    click.echo("imgsieve: " + visible(redact(text)), err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

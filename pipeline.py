@@ -36,7 +36,7 @@ from modules.location import Location
 from modules.outputs.finish import finish, finish_dry_run, run_document
 from modules.outputs.layout import Layout
 from modules.outputs.ledger import Ledger
-from modules.outputs.ownership import check_output_is_ours, ensure_pointer
+from modules.outputs.ownership import check_output_is_ours, check_source_has_pictures, ensure_pointer
 from modules.outputs.plan import Plan, write_plan
 from modules.outputs.publish import Publisher, PublishResult
 from modules.outputs.report import make_reports
@@ -129,6 +129,7 @@ def prepare(
         thread = stack.enter_context(contextlib.closing(StoreThread(store)))
         thread.run(store.check(layout.source))
         check_output_is_ours(thread, layout)
+        check_source_has_pictures(thread, layout)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgsieve-", dir=settings.scratch)))
         stack.enter_context(RunLock(thread, layout.lock, on_lost=cancel.fail))
         ensure_pointer(thread, layout)

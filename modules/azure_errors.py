@@ -40,7 +40,8 @@ _CONDITIONS = frozenset(
 _ACCESS = {
     "AccountIsDisabled": "the storage account is disabled",
     "AuthenticationFailed": "the key, SAS or token is wrong or has expired",
-    "AuthorizationFailure": "the account's network rules or this identity's rights do not allow it",
+    "AuthorizationFailure": "the key may be wrong, or the account's network rules or this identity's rights do not "
+    "allow it",
     "AuthorizationPermissionMismatch": "these credentials lack the permission (a SAS or role needs read and list on "
     "the source, and write, create, delete and list on the output)",
     "AuthorizationProtocolMismatch": "the SAS does not allow this protocol: use https",
@@ -96,7 +97,7 @@ def _sas_problem(sas: str | None, headers: Mapping[str, str]) -> str | None:
     except ValueError:
         return None
     start, end = fields.get("st", [""])[0], fields.get("se", [""])[0]
-    if end and _day_or_time(end) < now[: len(_day_or_time(end))]:
+    if end and _day_or_time(end) <= now[: len(_day_or_time(end))]:
         return f"the SAS has expired (se={end}): make a new one"
     if start and _day_or_time(start) > now[: len(_day_or_time(start))]:
         return f"the SAS is not valid yet (st={start})"

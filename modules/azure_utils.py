@@ -7,7 +7,6 @@ Every attempt of every request passes :class:`modules.request_gate.Gate`. Retrie
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import io
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +28,7 @@ from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClien
 
 from modules.azure_access import Access, resolve
 from modules.azure_errors import NOT_NOW, NOT_YET, refusal, retry_after
+from modules.checksums import found_copied, measure
 from modules.errors import (
     AccessError,
     ConditionFailedError,
@@ -166,7 +166,7 @@ class AzureStore:
             # Directories of hierarchical accounts appear in a flat listing as empty blobs; only their metadata
             # tells them from empty files. Asking for it costs no further request.
             pages = container.list_blobs(
-                name_starts_with=start or None, include=["metadata"], results_per_page=size
+                name_starts_with=start or None, include=["metadata"], results_per_page=min(size, 5000)
             ).by_page(continuation_token=marker)
             blobs = [_info(f"{root}/{blob.name}", blob) async for blob in await anext(pages) if not _is_stub(blob)]
             return ListPage(blobs, getattr(pages, "continuation_token", None) or None)
@@ -193,7 +193,7 @@ class AzureStore:
     async def write(self, key: str, data: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """See :meth:`Store.write`; Content-MD5 is always set, also on files sent in blocks."""
         blob = self._blob(key)
-        size, md5 = await asyncio.to_thread(_measure, data)
+        size, md5 = await asyncio.to_thread(measure, data)
         settings = ContentSettings(
             content_type=_TYPES.get(Path(key).suffix, "application/octet-stream"), content_md5=bytearray(md5)
         )
@@ -224,10 +224,20 @@ class AzureStore:
         blob = self._blob(target)
 
         async def call() -> dict[str, Any]:
-            condition = MatchConditions.IfNotModified
-            return await blob.start_copy_from_url(url, source_etag=f'"{source_etag}"', source_match_condition=condition)
+            return await blob.start_copy_from_url(
+                url,
+                source_etag=f'"{source_etag}"',
+                source_match_condition=MatchConditions.IfNotModified,
+                match_condition=MatchConditions.IfMissing,
+            )
 
-        answer = await self._ask("copy", source, call)
+        try:
+            answer = await self._ask("copy", source, call)
+        except ConditionFailedError:
+            # It may be an earlier attempt that had got there, and only its answer was lost.
+            if (etag := await found_copied(self, source, source_etag, target)) is None:
+                raise
+            return etag
         state, etag = answer["copy_status"], _plain(answer["etag"])
         while state == "pending":
             await self._sleep(1.0)
@@ -377,14 +387,6 @@ def _info(key: str, blob: BlobProperties) -> BlobInfo:
         settings.content_type,
         archived=blob.blob_tier == "Archive",
     )
-
-
-def _measure(data: bytes | Path) -> tuple[int, bytes]:
-    if isinstance(data, bytes):
-        return len(data), hashlib.md5(data, usedforsecurity=False).digest()
-    with data.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-        return file.tell(), digest
 
 
 def _credential(access: Access) -> str | dict[str, str] | None:

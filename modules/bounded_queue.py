@@ -41,6 +41,11 @@ class Cancellation:
         """True once nothing is to be waited for any more."""
         return self._error is not None
 
+    @property
+    def late(self) -> bool:
+        """True once aborted for the time that a clean end took, and for nothing else: what is done may be kept."""
+        return isinstance(self._error, InterruptedRunError)
+
     def on_abort(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` at an abort, so that whoever waits looks up."""
         self._wake.append(wake)

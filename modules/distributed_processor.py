@@ -240,3 +240,7 @@ class Stream:
                     saver.add(finished)
         except Closed:
             saver.flush()
+        except Aborted:
+            if self._cancel.late:  # one picture hangs; the others' work is kept
+                saver.flush()
+            raise

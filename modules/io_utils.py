@@ -11,6 +11,7 @@ import errno
 import filecmp
 import logging
 import os
+import re
 import shutil
 import stat
 import threading
@@ -46,8 +47,8 @@ __all__ = ["FolderStore", "Lease", "Location", "Store", "open_store"]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-#: Names of files that are being written; a killed process may leave some, no listing shows them.
-TEMPORARY = ".imgsieve-"
+#: Names of files that are being written (a UUID follows); a killed process may leave some, no listing shows them.
+_TEMPORARY = re.compile(r"\.imgsieve-[0-9a-f]{32}")
 
 
 class Lease(Protocol):
@@ -93,9 +94,9 @@ class Store(Protocol):
         """
 
     async def copy(self, source: str, target: str, *, source_etag: str) -> str:
-        """Copy a blob inside the store, byte for byte, over whatever lies at ``target``. Returns its ETag.
+        """Copy a blob inside the store, byte for byte, to a place where nothing lies. Returns the copy's ETag.
 
-        Raises NotFoundError, and ConditionFailedError when the source is no longer ``source_etag``.
+        Raises NotFoundError, and ConditionFailedError when the source is not ``source_etag`` or other bytes lie there.
         """
 
     async def delete(self, key: str, *, if_match: str) -> None:
@@ -228,6 +229,10 @@ def _os_errors(action: str, key: str) -> Iterator[None]:
         odd = " (its name is not valid UTF-8: rename it)" if "\\x" in key else ""
         raise NotFoundError(f"there is no file {key}{odd}") from error
     except OSError as error:
+        if action == "list" and isinstance(error, NotADirectoryError):
+            raise NotFoundError(f"{key} is no folder any more") from error
+        if action == "lock" and isinstance(error, FileExistsError | NotADirectoryError):
+            raise UsageError(f"cannot write {key}: a part of this path is a file") from error
         if action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError):
             raise NotFoundError(f"{key} is no file any more") from error
         text = f"cannot {action} {key}: {error.strerror or error}"
@@ -271,15 +276,17 @@ def _walk(folder: str, prefix: str, after: str) -> Iterator[BlobInfo]:
     try:
         with _os_errors("list", folder), os.scandir(folder) as scan:
             for entry in scan:
-                if not entry.name.startswith(TEMPORARY):
+                if not _TEMPORARY.fullmatch(entry.name):
                     key = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
                     slash = "/" if entry.is_dir(follow_symlinks=False) else ""
                     entries.append((key + slash, entry.path))
     except NotFoundError:
         return  # removed since its parent was read, or nothing written yet: no files
     entries.sort()
-    for key, path in entries:
-        if key.endswith("/"):
+    for number, (key, path) in enumerate(entries):
+        if number and key == entries[number - 1][0]:
+            log.warning("left out, its name is not valid UTF-8, and shown like another one's; rename it: %s", key)
+        elif key.endswith("/"):
             if (key > after or after.startswith(key)) and (key.startswith(prefix) or prefix.startswith(key)):
                 yield from _walk(path, prefix, after)
         elif key > after and key.startswith(prefix):
@@ -294,8 +301,11 @@ def _walk(folder: str, prefix: str, after: str) -> Iterator[BlobInfo]:
 def _read_file(key: str, if_match: str | None) -> Content:
     with _os_errors("read", key):
         for _ in range(3):
-            with open(key, "rb") as file:
-                etag = _etag(os.fstat(file.fileno()))
+            with open(key, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+                status = os.fstat(file.fileno())
+                etag = _etag(status)
+                if not stat.S_ISREG(status.st_mode):
+                    raise NotFoundError(f"{key} is no file any more")  # a pipe: reading it would wait for ever
                 if if_match is not None and etag != if_match:
                     raise ConditionFailedError(f"{key} has changed")
                 data = file.read()
@@ -313,14 +323,19 @@ def _copy_file(source: str, target: str, source_etag: str) -> str:
             if _etag(before) != source_etag or _etag(os.stat(source)) != source_etag:
                 raise ConditionFailedError(f"{source} has changed")
         os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
-        return _commit(temporary, target, exclusive=False)
+        try:
+            return _commit(temporary, target, exclusive=True)
+        except ConditionFailedError:
+            if not filecmp.cmp(temporary, target, shallow=False):
+                raise
+            return _etag(os.stat(target))
 
 
 @contextmanager
 def _temporary(key: str) -> Iterator[Path]:
     """A new name beside ``key`` to write to before :func:`_commit`; nothing is left there afterwards."""
     folder = os.path.dirname(key)
-    temporary = Path(folder, TEMPORARY + uuid.uuid4().hex)
+    temporary = Path(folder, f".imgsieve-{uuid.uuid4().hex}")
     with _os_errors("write", key):
         os.makedirs(folder, exist_ok=True)
         try:

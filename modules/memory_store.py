@@ -114,7 +114,12 @@ class MemoryStore:
         """See :meth:`Store.copy`."""
         self.copies.append((source, target))
         self._request("copy", source)
-        return self._put(target, self._get(source, source_etag).data)
+        data, present = self._get(source, source_etag).data, self.blobs.get(target)
+        if present is None:
+            return self._put(target, data)
+        if present.data != data:
+            raise ConditionFailedError(f"{self.address(target)} is not what it was expected to be")
+        return present.etag
 
     async def delete(self, key: str, *, if_match: str) -> None:
         """See :meth:`Store.delete`."""

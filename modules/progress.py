@@ -107,7 +107,10 @@ class RichProgress:
 
 
 class PlainProgress:
-    """Lines for a log: at the start and end of a phase, and every ``every`` seconds between."""
+    """Lines for a log: at the start and end of a phase, and every ``every`` seconds between.
+
+    stamp: what stands before each line, the time of day for instance.
+    """
 
     def __init__(
         self,
@@ -115,10 +118,12 @@ class PlainProgress:
         *,
         every: float = PLAIN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        stamp: Callable[[], str] = str,
     ) -> None:
         self._stream = stream
         self._every = every
         self._clock = clock
+        self._stamp = stamp
         self._lock = threading.Lock()
         self._name: str | None = None
         self._total: int | None = None
@@ -171,7 +176,7 @@ class PlainProgress:
         return line
 
     def _say(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._stream.write(f"{self._stamp()}{text}\n")
         self._stream.flush()
 
 
@@ -197,7 +202,12 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
     if quiet:
         return SilentProgress()
     console = Console(file=target)
-    return RichProgress(console) if console.is_terminal else PlainProgress(target)
+    return RichProgress(console) if console.is_terminal else PlainProgress(target, stamp=log_stamp)
+
+
+def log_stamp() -> str:
+    """The time of day, as the lines of the log beside it begin."""
+    return time.strftime("%Y-%m-%d %H:%M:%S ")
 
 
 def duration(seconds: float) -> str:

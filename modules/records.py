@@ -187,7 +187,8 @@ class Decision:
 
     group: 1-based, in the order of the groups' best blobs. picture: row in :class:`Pictures`. witness: key of the
     kept blob that a duplicate was matched with, None for the best one. relation: None for the best one.
-    claimed: equal by the listing's size and Content-MD5 only, not proven by SHA-256. similarity: 0 to 1.
+    claimed: it or its witness was not read: equal to one that was, by the listing's size and Content-MD5.
+    similarity: 0 to 1.
     """
 
     key: str

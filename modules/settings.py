@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -32,11 +33,12 @@ _SECRETS = (
     re.compile(r"(?i)((?:AccountKey|SharedAccessSignature)=)[^;\s'\"]+"),
     re.compile(r"(?i)(SharedKey(?:Lite)?\s+[^:\s]+:)[^\s'\"]+"),
     re.compile(r"(?i)(Bearer\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)"),
 )
 
 
 def redact(text: str) -> str:
-    """``text`` with every SAS signature, account key and bearer token in it replaced by ``***``."""
+    """``text`` with every SAS signature, account key, bearer token and password in it replaced by ``***``."""
     for pattern in _SECRETS:
         text = pattern.sub(r"\1***", text)
     return text
@@ -71,17 +73,35 @@ def _bytes(value: object) -> object:
     return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(cgroup: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Processor cores that this process may use: a container's share of them may be less than the machine has.
+
+    cgroup: the kernel's file (control groups, version 2) with quota and period of CPU time in microseconds.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = cgroup.read_text("ascii").split()
+        share = count if quota == "max" else -(-int(quota) // int(period))
+    except (OSError, ValueError):  # no such file, or one of another form: then there is no limit to heed
+        return count
+    return max(1, min(count, share))
+
+
+def _writable_folder(path: Path) -> Path:
+    if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        raise ValueError("no folder to write to")
+    return path
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
 Relations = Annotated[tuple[Literal["copy", "part", "embedded"], ...], BeforeValidator(_split), Field(min_length=1)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
-Count = Annotated[int, Field(ge=1)]
+#: Upper bounds that no job needs more than; numbers far beyond them overflow queues and timers in the libraries.
+MOST, LONGEST = 10**12, 10**6
+Count = Annotated[int, Field(ge=1, le=MOST)]
 Rate = Annotated[float, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
+Folder = Annotated[Path, AfterValidator(_writable_folder)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -152,7 +172,7 @@ class Settings(BaseModel, frozen=True):
     listing_part: Annotated[Count, Note("job")] = Field(
         default=2000, description="Names in a part of the listing, the unit of work."
     )
-    max_image_pixels: Annotated[Count, Note("job", cost="about 3 bytes a pixel in each process")] = Field(
+    max_image_pixels: Annotated[Count, Note("job", cost="4 to 9 bytes a pixel in each process, WebP 16")] = Field(
         default=200_000_000, description="Pictures with more pixels are listed as failed, undecoded."
     )
     max_image_bytes: Annotated[Bytes, Note("job", cost="one such file per download")] = Field(
@@ -164,7 +184,7 @@ class Settings(BaseModel, frozen=True):
     store_away_seconds: Annotated[Seconds, Note("job")] = Field(
         default=300.0, description="Seconds without any answer of the store after which the job stops, to be resumed."
     )
-    scratch: Annotated[Path | None, Note("job", default="the system's temporary folder")] = Field(
+    scratch: Annotated[Folder | None, Note("job", default="the system's temporary folder")] = Field(
         default=None, description="A local folder for temporary files; nothing in it is needed after the run."
     )
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, cast, get_args, get_origin
 
 import yaml
+from annotated_types import Le
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from modules.errors import UsageError
-from modules.settings import MIB, Note, Settings, redact
+from modules.settings import LONGEST, MIB, MOST, Folder, Note, Settings, redact
 
 ENV_PREFIX = "IMGSIEVE_"
 CONFIG_ENV = "IMGSIEVE_CONFIG"
@@ -78,11 +79,15 @@ def allowed(field: str) -> str:
     if choices(field):
         return ("one or more of " if is_list(field) else "one of ") + ", ".join(choices(field))
     if annotation is int:
-        return "a size such as 64 MiB or a number of bytes" if _is_size(field) else "a whole number, 1 or more"
+        return "a size such as 64 MiB or a number of bytes" if _is_size(field) else f"a whole number, 1 to {MOST:,}"
     if is_list(field):
         return "one or more names, comma-separated"
-    kinds: dict[object, str] = {bool: "true or false", float: "a number above 0"}
-    return kinds.get(annotation, "a text that is not empty")
+    if annotation is float:
+        seconds = any(isinstance(item, Le) for item in _field(field).metadata)
+        return f"a number above 0, up to {LONGEST:,}" if seconds else "a number above 0"
+    if annotation == Folder | None:
+        return "an existing folder that may be written to"
+    return "true or false" if annotation is bool else "a text that is not empty"
 
 
 def default_text(field: str) -> str:
@@ -160,9 +165,10 @@ def _read_yaml(named: Path | None, folder: Path) -> dict[str, object]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"config file {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = redact(" ".join(str(error).split()))
-        raise UsageError(f"config file {path} is not valid YAML: {where}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"config file {path} is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"config file {path} is not valid YAML{_place(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -171,6 +177,14 @@ def _read_yaml(named: Path | None, folder: Path) -> dict[str, object]:
         if key not in Settings.model_fields:
             raise UsageError(f"unknown setting {key} in {path}{_nearest(str(key).lower(), Settings.model_fields)}")
     return {key: value for key, value in cast("dict[str, object]", content).items() if value is not None}
+
+
+def _place(error: yaml.YAMLError) -> str:
+    """Where the YAML breaks; the library's own text quotes the line, which may be a part of a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f": {redact(error.problem or 'broken')} (line {mark.line + 1}, column {mark.column + 1})"
+    return ": it holds a character that YAML does not allow"
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

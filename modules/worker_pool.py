@@ -6,6 +6,7 @@ moment leaves nothing held that another one waits for.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import queue
 import signal
@@ -18,7 +19,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from modules.bounded_queue import Aborted
-from modules.errors import ImgsieveError
+from modules.errors import ImgsieveError, RetryLaterError
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a process may take to start: it loads the image libraries, on a busy machine from a cold disk.
 START_TIMEOUT = 300.0
@@ -135,8 +138,19 @@ class WorkerPool:
     def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
         """Run a picklable function in a process, block until done, return or raise what it does.
 
-        timeout: seconds of work. Raises WorkerCrashedError when the process died or was late, Aborted after stop.
+        timeout: seconds of work. A task whose process was killed from outside is tried once more. Raises
+        WorkerCrashedError when the process died or was late, RetryLaterError when it was killed before it was ready,
+        Aborted after stop.
         """
+        try:
+            return self._attempt(function, args, timeout)
+        except (WorkerCrashedError, RetryLaterError) as error:
+            if isinstance(error, WorkerCrashedError) and error.permanent:
+                raise
+            log.warning("a worker process was killed from outside: its task is tried once more")
+        return self._attempt(function, args, timeout)
+
+    def _attempt(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float) -> Any:
         worker = self._take()
         kept: _Worker | None = None
         try:
@@ -148,6 +162,10 @@ class WorkerPool:
             raise WorkerCrashedError(f"took longer than {timeout:g} s", permanent=True) from None
         except EOFError:
             code = worker.exit_code()
+            if code == -signal.SIGKILL and not worker.started and not self._stopped:
+                raise RetryLaterError(
+                    "a worker process was killed at its start: see to its memory, run again"
+                ) from None
             self._check_start(worker, f"died at its start (exit code {code})")
             # SIGKILL comes from outside (the kernel short of memory, most often): not the task's own fault.
             reason = f"the worker process died (exit code {code})"

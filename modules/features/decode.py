@@ -7,6 +7,7 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -14,12 +15,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from modules.errors import PictureError
-from modules.records import UInt8Array
+from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when the same bytes would give another working picture, or a failure where there was none.
 VERSION = 1
 #: Long side of the working picture; smaller pictures stay as they are.
 WORKING_SIDE = 512
+#: Pixels that are converted at once: some 50 MB in the dearest form.
+_BAND_PIXELS = 4_000_000
 
 #: What a file starts with, and the one Pillow plugin that may then read it (JPEG's sees to MPO).
 _MAGIC = {
@@ -205,15 +208,34 @@ def _orient(picture: UInt8Array, orientation: int) -> UInt8Array:
 
 
 def _to_rgb(image: Image.Image) -> UInt8Array:
-    """Any Pillow mode to RGB uint8; big pictures of plain modes are box-averaged first to save memory."""
+    """Any Pillow mode to RGB uint8, in bands, so that a big picture is not held in several forms at once.
+
+    Pictures of plain modes and with transparency are box-averaged first. Every band is a whole number of boxes
+    high: the result is the same as in one piece.
+    """
     if image.mode in _GREY_DEEP:
-        return np.repeat(_deep_to_uint8(image)[:, :, None], 3, axis=2)
+        return np.repeat(shrink(_deep_to_uint8(image), WORKING_SIDE)[:, :, None], 3, axis=2)
+    plain = image.has_transparency_data or image.mode in ("L", "RGB", "CMYK", "YCbCr")
+    factor = max(1, max(image.size) // (2 * WORKING_SIDE)) if plain else 1
+    rgb = np.empty((-(-image.height // factor), -(-image.width // factor), 3), np.uint8)
+    for top, bottom in _bands(image, factor):
+        band = image.crop((0, top, image.width, bottom))
+        rgb[top // factor : -(-bottom // factor)] = _band_to_rgb(band, factor)
+    return rgb
+
+
+def _bands(image: Image.Image, step: int = 1) -> Iterator[tuple[int, int]]:
+    """First row and row behind the last of every band; all but the last are a multiple of ``step`` high."""
+    height = max(1, _BAND_PIXELS // (image.width * step)) * step
+    return ((top, min(image.height, top + height)) for top in range(0, image.height, height))
+
+
+def _band_to_rgb(image: Image.Image, factor: int) -> UInt8Array:
     if image.has_transparency_data:
-        image = _reduced(image.convert("RGBA"))
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    elif image.mode in ("L", "RGB", "CMYK", "YCbCr"):
-        image = _reduced(image)
+        image = image.convert("RGBA").reduce(factor)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif factor > 1:
+        image = image.reduce(factor)
     if image.mode == "LAB":
         image = (
             ImageCms.profileToProfile(
@@ -224,21 +246,24 @@ def _to_rgb(image: Image.Image) -> UInt8Array:
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def _reduced(image: Image.Image) -> Image.Image:
-    factor = max(image.size) // (2 * WORKING_SIDE)
-    return image.reduce(factor) if factor >= 2 else image
-
-
 def _deep_to_uint8(image: Image.Image) -> UInt8Array:
     """Grey pixels of more than 8 bits. 16 bit: 65535 is white. Others: the narrowest usual range that holds
     them (0..1 for floats, 0..255, 0..65535), else their own minimum to maximum.
     """
-    pixels = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(pixels.min()), float(pixels.max())
+
+    def pixels(band: tuple[int, int]) -> Float32Array:
+        values = np.asarray(image.crop((0, band[0], image.width, band[1])), dtype=np.float32)
+        return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
     if image.mode.startswith("I;16"):
         low, high = 0.0, 65535.0
-    elif low >= 0 and high <= 65535:
-        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        low, high = 0.0, next(top for top in tops if high <= top)
-    scaled = (pixels - low) * (255.0 / max(high - low, 1e-12))
-    return np.asarray(np.rint(scaled), dtype=np.uint8)
+    else:
+        ends = [(float(part.min()), float(part.max())) for part in map(pixels, _bands(image))]
+        low, high = min(first for first, _ in ends), max(last for _, last in ends)
+        if low >= 0 and high <= 65535:
+            tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+            low, high = 0.0, next(top for top in tops if high <= top)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for band in _bands(image):
+        grey[band[0] : band[1]] = np.rint((pixels(band) - low) * (255.0 / max(high - low, 1e-12)))
+    return grey

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from modules import __version__
@@ -15,9 +16,9 @@ from modules.errors import NotFoundError
 from modules.outputs.csv_file import LocalFile
 from modules.outputs.layout import Layout
 from modules.outputs.plan import PlanCounts
-from modules.outputs.publish import remove_success
+from modules.outputs.publish import remove_success, unchanged
 from modules.outputs.report import Reports
-from modules.records import RunSummary
+from modules.records import BlobInfo, RunSummary
 from modules.settings import Settings, redact
 from modules.store_thread import StoreThread
 
@@ -37,28 +38,33 @@ def finish(
     """Write report, failed.csv, run.json and ``_SUCCESS``, in this order, but for what is right already.
 
     failed: rows of failed.csv. run: the content of run.json, always written. ``_SUCCESS`` is removed before a table
-    changes. Raises what fence raises, when another job has taken over.
+    changes. What changes must be as it was before the fence, so that a zombie that wakes up behind it changes
+    nothing. Raises what fence raises, when another job has taken over, and RetryLaterError for any other change.
     """
-    fence()
     success = success_document(reports, counts, failed)
     old = _read_json(thread, layout.success)
     tables = {layout.report: (reports.report, "image_report.csv"), layout.failed_report: (reports.failed, "failed.csv")}
-    wrong = {key: file for key, (file, name) in tables.items() if not _is_right(thread, key, file, old.get(name))}
-    if wrong or json.loads(success) != old:
-        remove_success(thread, layout)
-    for key, file in wrong.items():
-        _put(thread, key, file)
-    thread.run(thread.store.write(layout.run_file, _json(run)))
+    seen = {key: thread.run(thread.store.stat(key)) for key in (*tables, layout.run_file)}
     fence()
-    if wrong or json.loads(success) != old:
-        thread.run(thread.store.write(layout.success, success))
+    wrong = {key: file for key, (file, name) in tables.items() if not _is_right(seen[key], file, old.get(name))}
+    changed = bool(wrong) or json.loads(success) != old
+    if changed:
+        remove_success(thread, layout, fence)
+    for key, file in wrong.items():
+        _put(thread, key, file, seen[key], fence)
+    _replace(thread, layout.run_file, _json(run), seen[layout.run_file], fence)
+    fence()
+    if changed:
+        _replace(thread, layout.success, success, None, fence)
 
 
 def finish_dry_run(thread: StoreThread, layout: Layout, reports: Reports, fence: Callable[[], None]) -> None:
     """Write both tables of a dry run below the state; the output stays as it is."""
+    tables = {layout.dry().report: reports.report, layout.dry().failed_report: reports.failed}
+    seen = {key: thread.run(thread.store.stat(key)) for key in tables}
     fence()
-    _put(thread, layout.dry().report, reports.report)
-    _put(thread, layout.dry().failed_report, reports.failed)
+    for key, file in tables.items():
+        _put(thread, key, file, seen[key], fence)
 
 
 def success_document(reports: Reports, counts: PlanCounts, failed: int) -> bytes:
@@ -89,20 +95,31 @@ def run_document(summary: RunSummary, settings: Settings, started: datetime, end
     }
 
 
-def _is_right(thread: StoreThread, key: str, file: LocalFile | None, vouched: object) -> bool:
-    """Whether what lies at a key is this file, going by the old ``_SUCCESS``, its size, and its MD5 where listed."""
-    found = thread.run(thread.store.stat(key))
+def _is_right(found: BlobInfo | None, file: LocalFile | None, vouched: object) -> bool:
+    """Whether what was found is this file, going by the old ``_SUCCESS``, its size, and its MD5 where listed."""
     if found is None or file is None:
         return found is None and file is None
     return vouched == _sums(file) and found.size == file.size and found.md5 in (None, file.md5)
 
 
-def _put(thread: StoreThread, key: str, file: LocalFile | None) -> None:
+def _put(
+    thread: StoreThread, key: str, file: LocalFile | None, seen: BlobInfo | None, fence: Callable[[], None]
+) -> None:
     """Write a table, or remove ours of an earlier run that has none now."""
     if file is not None:
-        thread.run(thread.store.write(key, file.path))
-    elif (found := thread.run(thread.store.stat(key))) is not None:
-        thread.run(thread.store.delete(key, if_match=found.etag))
+        _replace(thread, key, file.path, seen, fence)
+    elif seen is not None:
+        with unchanged(thread, key, fence):
+            thread.run(thread.store.delete(key, if_match=seen.etag))
+
+
+def _replace(
+    thread: StoreThread, key: str, data: bytes | Path, seen: BlobInfo | None, fence: Callable[[], None]
+) -> None:
+    """Write in place of what was seen there, and of nothing else."""
+    with unchanged(thread, key, fence):
+        etag = None if seen is None else seen.etag
+        thread.run(thread.store.write(key, data, if_match=etag, if_absent=seen is None))
 
 
 def _sums(file: LocalFile | None) -> dict[str, Any] | None:

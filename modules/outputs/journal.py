@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from modules.errors import StateError
 from modules.state.schemas import JournalRow, journal_rows, journal_table
 from modules.state.shards import ShardName, ShardWriter, list_shards, read_shards
 from modules.store_thread import StoreThread
@@ -18,10 +19,16 @@ BATCH = 1000
 
 
 def read_journal(thread: StoreThread, state_prefix: str) -> Iterator[JournalRow]:
-    """All rows of all attempts, oldest first. Raises StateError when a shard is damaged."""
+    """All rows of all attempts, oldest first. Raises StateError when a shard is damaged: nothing computes it again."""
     keys = sorted(list_shards(thread, state_prefix, FAMILY), key=_age)
-    for _, table in read_shards(thread, keys):
-        yield from journal_rows(table)
+    try:
+        for _, table in read_shards(thread, keys):
+            yield from journal_rows(table)
+    except StateError as error:
+        address = thread.store.address(f"{state_prefix}{FAMILY}")
+        raise StateError(
+            f"{address} has a damaged shard: restore it; or remove that folder, best/ and duplicates/ and run again"
+        ) from error
 
 
 def write_journal(writer: ShardWriter, rows: Sequence[JournalRow]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 from modules.outputs.layout import MANIFEST, STATE_FOLDER
 from modules.records import BlobInfo
@@ -19,25 +20,37 @@ class ListingFilter:
     """Fed with the blobs of one listing in key order; True for the pictures.
 
     An output is known by its marker ``X/_state/manifest.json``, which in that order comes before ``X/best/`` and
-    ``X/duplicates/``, so one pass is enough. excluded: prefixes left out so far; given to the filter that goes on
-    with a listing, and for outputs known beforehand.
+    ``X/duplicates/``, so one pass is enough. is_ours: reads the marker at a key and tells whether imgsieve wrote it;
+    a file of that name alone must not hide a collection. excluded: prefixes left out so far; given to the filter that
+    goes on with a listing. others: how many blobs were no pictures, by the ending of their names.
     """
 
-    def __init__(self, excluded: Iterable[str] = ()) -> None:
+    def __init__(self, is_ours: Callable[[str], bool], excluded: Iterable[str] = ()) -> None:
+        self._is_ours = is_ours
         self.excluded = tuple(excluded)
+        self.others: Counter[str] = Counter()
 
     def __call__(self, blob: BlobInfo) -> bool:
         """Whether a blob is a picture of the source."""
         if blob.key.startswith(self.excluded):
             return False
-        if blob.key.endswith("/" + _MARKER):
+        if blob.key.endswith("/" + _MARKER) and self._is_ours(blob.key):
             prefix = blob.key.removesuffix(_MARKER)
             self.excluded += (prefix,)
-            log.info("left out, an output of imgsieve: %s", prefix)
-        return is_picture(blob)
+            log.warning("left out, an output of imgsieve: %s", prefix)
+            return False
+        if is_picture(blob):
+            return True
+        self.others[_ending(blob)] += 1
+        return False
 
 
 def is_picture(blob: BlobInfo) -> bool:
     """By its ending, whatever its case, or its content type."""
+    return _ending(blob) in PICTURE_ENDINGS or (blob.content_type or "").lower().startswith("image/")
+
+
+def _ending(blob: BlobInfo) -> str:
+    """What comes behind the last dot of its name, in lower case; empty without one."""
     _, dot, ending = blob.key.rpartition("/")[2].rpartition(".")
-    return bool(dot and ending.lower() in PICTURE_ENDINGS) or (blob.content_type or "").lower().startswith("image/")
+    return ending.lower() if dot else ""

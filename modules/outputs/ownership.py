@@ -8,6 +8,7 @@ from typing import Any
 from modules.errors import NotFoundError, UsageError
 from modules.io_utils import Store
 from modules.outputs.layout import MANIFEST, STATE_FOLDER, Layout
+from modules.outputs.listing_filter import is_picture
 from modules.store_thread import StoreThread
 
 _POINTER = "imgsieve"
@@ -30,6 +31,28 @@ def ensure_pointer(thread: StoreThread, layout: Layout) -> None:
     if thread.run(_read(thread.store, layout.marker)) is None:
         data = json.dumps(pointer, indent=2, ensure_ascii=False).encode() + b"\n"
         thread.run(thread.store.write(layout.marker, data, if_absent=True))
+
+
+def is_marker(thread: StoreThread, key: str) -> bool:
+    """Whether the file at a key marks an output: a manifest of imgsieve, or a pointer to one."""
+    return _is_ours(thread.run(_read(thread.store, key)))
+
+
+def check_source_has_pictures(thread: StoreThread, layout: Layout) -> None:
+    """Raise UsageError for a source without one: a mistyped prefix, or a volume that is not mounted.
+
+    As an empty listing it would count as a finished job, and the copies of an earlier run would all be removed.
+    """
+    if not thread.run(_has_picture(thread.store, layout.source)):
+        address = thread.store.address(layout.source)
+        raise UsageError(f"there are no pictures below {address}: nothing was done; check the address")
+
+
+async def _has_picture(store: Store, prefix: str) -> bool:
+    async for page in store.list(prefix):
+        if any(is_picture(blob) for blob in page.blobs):
+            return True
+    return False
 
 
 async def _check(store: Store, layout: Layout) -> None:

@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from modules.errors import ConditionFailedError, NotFoundError, StoreError
+from modules.errors import ConditionFailedError, NotFoundError, RetryLaterError, StoreError
 from modules.io_utils import Store
 from modules.outputs.journal import BATCH, write_journal
 from modules.outputs.layout import Layout
@@ -85,8 +86,7 @@ class Publisher:
         for batch in self._batches(ledger.altered()):
             self._forget(batch)
         if ledger.count("copies") or ledger.count("outdated"):
-            self._fence()
-            remove_success(self._thread, self._layout)
+            remove_success(self._thread, self._layout, self._fence)
         copied = removed = 0
         for copies in self._batches(ledger.copies()):
             write_journal(self._writer, [_intent(copy) for copy in copies])
@@ -167,11 +167,26 @@ class Publisher:
         return replace(row, removed=True)
 
 
-def remove_success(thread: StoreThread, layout: Layout) -> None:
-    """Take the completion marker away, because what it vouches for is about to change."""
+def remove_success(thread: StoreThread, layout: Layout, fence: Callable[[], None]) -> None:
+    """Take the completion marker away, because what it vouches for is about to change.
+
+    It goes only as it was before the fence, so that a zombie cannot take another job's. Raises what fence raises.
+    """
     found = thread.run(thread.store.stat(layout.success))
+    fence()
     if found is not None:
-        thread.run(thread.store.delete(layout.success, if_match=found.etag))
+        with unchanged(thread, layout.success, fence):
+            thread.run(thread.store.delete(layout.success, if_match=found.etag))
+
+
+@contextmanager
+def unchanged(thread: StoreThread, key: str, fence: Callable[[], None]) -> Iterator[None]:
+    """Around a conditional change of an output's own file: whoever got there first is another job, or a person."""
+    try:
+        yield
+    except ConditionFailedError as error:
+        fence()
+        raise RetryLaterError(f"{thread.store.address(key)} was changed while imgsieve ran: run again") from error
 
 
 async def _reason(store: Store, copy: Copy, error: StoreError) -> str:
@@ -182,7 +197,7 @@ async def _reason(store: Store, copy: Copy, error: StoreError) -> str:
         source = await store.stat(copy.source)
         if source is None or source.etag != copy.source_etag:
             return "it was changed while imgsieve ran: run again"
-        return f"{store.address(copy.target)} was changed while imgsieve ran: move it away and run again"
+        return f"something else lies at {store.address(copy.target)}: move it away and run again"
     return f"it could not be copied: {error}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from modules.outputs.csv_file import LocalFile, escape, write_csv
 from modules.outputs.ledger import Ledger
 from modules.outputs.plan import PlanRow
-from modules.records import Failure, Kind
+from modules.records import Failure
 
 REPORT_COLUMNS = (
     "Image Path",
@@ -64,12 +64,10 @@ def make_reports(
 
 
 def relation_name(row: PlanRow) -> str:
-    """How a duplicate relates to its witness; empty for the best one."""
+    """How a duplicate relates to its witness; empty for the best one. Marked where it rests on a claim of equality."""
     if row.relation is None:
-        return ""
-    if row.relation is Kind.EXACT and row.claimed:
-        return "exact-claimed"
-    return row.relation.name.lower()
+        return "claimed" if row.claimed else ""
+    return row.relation.name.lower() + ("-claimed" if row.claimed else "")
 
 
 def _report_row(row: PlanRow, address: Address, *, published: bool) -> tuple[str, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from modules.bounded_queue import Cancellation
 from modules.errors import LeaseHeldError
 from modules.outputs.listing_filter import ListingFilter
+from modules.outputs.ownership import is_marker
 from modules.records import BlobInfo, ListPage
 from modules.state.listing import ListingPart, last_listing_part, write_listing_part
 from modules.store_thread import StoreThread
@@ -34,7 +37,7 @@ def freeze_listing(
     if last is not None and last.marker is None:
         return last.part + 1
     number = 0 if last is None else last.part + 1
-    keep = ListingFilter(() if last is None else last.excluded)
+    keep = ListingFilter(partial(is_marker, thread), () if last is None else last.excluded)
     pages = thread.store.list(source_prefix, marker=None if last is None else last.marker, page_size=part_size)
 
     async def next_page() -> ListPage | None:
@@ -47,8 +50,21 @@ def freeze_listing(
         advance(len(blobs))
         number += 1
         if page.marker is None:
+            _tell_others(keep.others)
             return number
     raise LeaseHeldError("the listing ended without its last page; run again")
+
+
+def _tell_others(others: Counter[str]) -> None:
+    """Say what was left out: nobody should believe that formats were looked at which are not read."""
+    if others:
+        kinds = ", ".join(f"{count} {f'.{ending}' if ending else 'without ending'}" for ending, count in _most(others))
+        log.info("left out, no pictures by their names: %s", kinds)
+
+
+def _most(others: Counter[str]) -> list[tuple[str, int]]:
+    """The ten most frequent endings; names are data, so no more than their first letters."""
+    return [(ending[:12], count) for ending, count in others.most_common(10)]
 
 
 def _can_be_named(blob: BlobInfo) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from modules.bounded_queue import Cancellation
 from modules.deduplication import MATCHER_FINGERPRINT, verify_pairs
+from modules.errors import RetryLaterError
 from modules.matching.relations import orient
 from modules.records import VERDICT_DTYPE, Pictures
 from modules.state.arrays import load_verdicts
@@ -145,13 +146,19 @@ class Verifier:
             yield self._one_by_one(*task) if isinstance(result, WorkerCrashedError) else result
 
     def _one_by_one(self, file: KeypointFile, pairs: Pairs, sizes: Pairs) -> Verdicts:
-        """A task that cost its process: every pair alone, so that only the guilty one is taken as different."""
+        """A task that cost its process: every pair alone, so that only the guilty one is taken as different.
+
+        Raises RetryLaterError when processes keep being killed from outside, for want of memory most often.
+        """
         verdicts = np.zeros(len(pairs), VERDICT_DTYPE)
         for n in range(len(pairs)):
             one = slice(n, n + 1)
             try:
                 verdicts[one] = self._pool.run(verify_task, file, pairs[one], sizes[one], timeout=TASK_TIMEOUT)
             except WorkerCrashedError as error:
+                if not error.permanent:
+                    # The pair says nothing of itself here, and a verdict would be believed for ever.
+                    raise RetryLaterError(f"comparing pictures: {error}, twice: see to its memory, run again") from None
                 a, b = (self._pictures.sha[picture].tobytes().hex() for picture in pairs[n])
                 log.warning("comparing pictures %s and %s: %s; taken as different", a, b, error)
         return verdicts

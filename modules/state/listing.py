@@ -50,10 +50,15 @@ def write_listing_part(thread: StoreThread, state_prefix: str, epoch: int, part:
 
 
 def read_listing_parts(thread: StoreThread, state_prefix: str, epoch: int) -> Iterator[ListingPart]:
-    """All parts present, in order, a few in flight. Raises StateError when one is damaged or absent between others."""
+    """All parts of a complete listing, in order, a few in flight. Raises StateError when one is damaged or absent."""
     keys = _keys(thread, state_prefix, epoch)
-    for part, (key, content) in enumerate(read_blobs(thread, keys)):
-        yield _decode(thread, part, key, content)
+    complete = False
+    for number, (key, content) in enumerate(read_blobs(thread, keys)):
+        part = _decode(thread, number, key, content)
+        complete = part.marker is None
+        yield part
+    if not complete:  # or pictures would be missing without a word, and their copies be taken away
+        raise _parts_missing(thread, _folder(state_prefix, epoch))
 
 
 def last_listing_part(thread: StoreThread, state_prefix: str, epoch: int) -> ListingPart | None:
@@ -73,8 +78,13 @@ def _keys(thread: StoreThread, state_prefix: str, epoch: int) -> Sequence[str]:
     folder = _folder(state_prefix, epoch)
     found = thread.run(_find(thread, folder))
     if sorted(found) != list(range(len(found))):
-        raise StateError(f"parts of the listing in {thread.store.address(folder)} are missing; delete that folder")
+        raise _parts_missing(thread, folder)
     return [found[part] for part in range(len(found))]
+
+
+def _parts_missing(thread: StoreThread, folder: str) -> StateError:
+    address = thread.store.address(folder)
+    return StateError(f"parts of the listing in {address} are missing; delete that folder and run again")
 
 
 async def _find(thread: StoreThread, folder: str) -> dict[int, str]:

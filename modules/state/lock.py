@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from modules.errors import ImgsieveError, LeaseHeldError, TransientError
+from modules.errors import ImgsieveError, LeaseHeldError, StoreAwayError, TransientError
 from modules.io_utils import Lease
 from modules.store_thread import StoreThread
 
@@ -76,13 +76,19 @@ class RunLock:
         self._renewals = renewals
 
     def release(self) -> None:
-        """Stop to renew and give the lock back; fine when it is lost or was never acquired."""
+        """Stop to renew and give the lock back; fine when it is lost or was never acquired.
+
+        Where the store is out of reach it runs out by itself: that is logged, so as not to hide how the run ended.
+        """
         if self._renewals is not None:
             self._renewals.cancel()
             self._renewals = None
         if self._lease is not None:
             lease, self._lease = self._lease, None
-            self._thread.run(lease.release())
+            try:
+                self._thread.run(lease.release())
+            except (TransientError, StoreAwayError) as error:
+                log.warning("the lock is not given back, it runs out in %d s: %s", self._seconds, error)
 
     def __enter__(self) -> RunLock:
         self.acquire()

@@ -80,11 +80,19 @@ class Manifest:
             if schema > SCHEMA:
                 raise UsageError(f"{address} was written by a newer imgsieve (format {schema}); use that one")
             manifest = cls(**values)
-            if manifest.phase not in get_args(Phase):
-                raise ValueError(f"unknown phase {manifest.phase!r}")
+            manifest._check()
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(f"{address} is damaged; restore it, or choose another state or output") from error
         return manifest
+
+    def _check(self) -> None:
+        """Raises ValueError for values that no manifest holds."""
+        texts = (self.run_id, self.state_of, self.request["source"])
+        numbers = (self.epoch, self.attempt, 1 if self.parts is None else self.parts)
+        if self.phase not in get_args(Phase) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("not a manifest's texts")
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError("not a manifest's numbers")
 
 
 class ManifestFile:

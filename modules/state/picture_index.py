@@ -50,7 +50,7 @@ _DECISIONS = f"""
 SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, o.idx, s.number, s.size, o.best,
     CASE WHEN NOT o.best THEN k.key END,
     CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
-    b.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
+    b.claimed OR w.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
     f.width, f.height, f.format, g.quality, f.dominant_colours, f.hsv_histogram
 FROM ordered o
 JOIN blobs b ON b.id = o.blob
@@ -59,6 +59,7 @@ JOIN facts f ON f.picture = b.picture
 JOIN grouping g ON g.idx = o.idx
 JOIN groups s ON s.keeper = g.keeper
 JOIN numbered k ON k.idx = g.keeper
+JOIN blobs w ON w.key = k.key
 WHERE o.place > ?1 ORDER BY o.place LIMIT ?2
 """
 

@@ -145,7 +145,12 @@ class WorkIndex(Scratch):
             yield WorkItem(part, BlobInfo(key, size, etag, md5, content_type), lacking[have])
 
     def pending(self, families: frozenset[str]) -> int:
-        """Blobs without an outcome: work of either pass, and those that wait for a claimed-equal one."""
+        """Blobs without an outcome: work of either pass, and those that wait for a claimed-equal one.
+
+        Also makes the indices that :meth:`work` needs: there it would hold up the event loop, for a minute and more
+        where the listing is long.
+        """
+        self._index()
         question = "SELECT count(*) FROM outcomes WHERE reason IS NULL AND (picture IS NULL OR have & ?1 <> ?1)"
         return int(self._one(question, (self._mask(families),)))
 

@@ -193,12 +193,22 @@ def test_copy_needs_the_source_that_was_listed(place: Place) -> None:
     assert place.stat("t") is None
     with pytest.raises(NotFoundError):
         place.run(copy(place.prefix + "absent", place.prefix + "t", source_etag=old))
-    place.write("t", b"in the way")
     etag = place.run(copy(place.prefix + "k", place.prefix + "t", source_etag=new))
     found = place.stat("t")
     assert found is not None
     assert found.etag == etag
     assert place.read("t") == b"newer"
+
+
+def test_copy_goes_to_an_empty_place_only(place: Place) -> None:
+    etag = place.write("k", b"one")
+    place.write("t", b"two")
+    with pytest.raises(ConditionFailedError):
+        place.run(place.store.copy(place.prefix + "k", place.prefix + "t", source_etag=etag))
+    assert place.read("t") == b"two"
+    first = place.run(place.store.copy(place.prefix + "k", place.prefix + "c", source_etag=etag))
+    again = place.run(place.store.copy(place.prefix + "k", place.prefix + "c", source_etag=etag))
+    assert again == first  # as after a lost answer
 
 
 def test_delete_only_what_is_meant(place: Place) -> None:

@@ -172,7 +172,7 @@ def test_a_pending_copy_is_waited_for(azurite: Azurite) -> None:
         assert scene.time.slept == [1.0, 1.0]
         scene.proxy.faults = {"PUT": [told("pending")], "HEAD": [told("failed")]}
         with pytest.raises(StoreError, match="ended as failed"):
-            await scene.store.copy(scene.key("a"), scene.key("b"), source_etag=etag)
+            await scene.store.copy(scene.key("a"), scene.key("c"), source_etag=etag)
 
     play(azurite, act)
 

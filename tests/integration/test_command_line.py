@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from scripts.make_sample import draw_picture
-
-ROOT = Path(__file__).resolve().parents[2]
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("IMGSIEVE_", "AZURE_"))}
-
-
-def imgsieve(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "main.py"), *arguments],
-        cwd=folder,
-        env={**CLEAN, **environ},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+from tests.command import imgsieve
 
 
 @pytest.fixture
@@ -61,25 +44,3 @@ def test_a_dry_run_leaves_only_state(pictures: Path) -> None:
     output = pictures.with_name("pictures_deduplicated")
     assert [path.name for path in output.iterdir()] == ["_state"]
     assert (output / "_state/dry_run/image_report.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        (("nowhere",), "nowhere"),
-        (("pictures", "--output", "pictures"), "--output"),
-        (("pictures", "--output", "pictures/out"), "--output"),
-        (("pictures", "--state", "pictures/state"), "--state"),
-        (("pictures", "--features", "magic"), "magic"),
-        (("ftp://host/pictures",), "ftp://"),
-    ],
-)
-def test_what_cannot_be_done_is_one_line_and_nothing_is_made(
-    pictures: Path, arguments: tuple[str, ...], part: str
-) -> None:
-    before = sorted(pictures.parent.rglob("*"))
-    ended = imgsieve(pictures.parent, *arguments, "--quiet")
-    assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert part in ended.stderr
-    assert sorted(pictures.parent.rglob("*")) == before

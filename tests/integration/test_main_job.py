@@ -216,17 +216,25 @@ def test_output_of_another_source_is_refused(source: Path, tmp_path: Path) -> No
     run(source, output=output)
     other = tmp_path / "other"
     other.mkdir()
+    (other / "a.jpg").write_bytes(encode(draw(9)))
     with pytest.raises(UsageError, match="is the output of"):
         run(other, output=output)
 
 
-def test_empty_source_is_a_finished_run_with_an_empty_report(tmp_path: Path) -> None:
+def test_source_without_pictures_is_refused_and_an_emptied_one_costs_no_copies(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "nothing"
     folder.mkdir()
-    summary = run(folder)
-    assert (summary.pictures, summary.failed) == (0, 0)
-    assert rows(Path(summary.report)) == []
-    assert (tmp_path / "nothing_deduplicated" / "_SUCCESS").exists()
+    (folder / "notes.txt").write_text("no picture")
+    with pytest.raises(UsageError, match="no pictures below"):
+        run(folder)
+    assert not (tmp_path / "nothing_deduplicated").exists()
+    run(source)
+    before = published(source.with_name("photos_deduplicated"))
+    source.rename(tmp_path / "moved")
+    source.mkdir()
+    with pytest.raises(UsageError, match="no pictures below"):
+        run(source)
+    assert published(source.with_name("photos_deduplicated")) == before
 
 
 def test_picture_over_the_limits_is_a_row(source: Path) -> None:

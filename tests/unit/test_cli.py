@@ -127,7 +127,15 @@ def test_errors_are_one_line_without_secrets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end(monkeypatch, UsageError(f"bad address\nhttps://a/c?sig={SECRET}"), "pictures")
-    assert capsys.readouterr().err == "imgsieve: bad address https://a/c?sig=***\n"
+    assert capsys.readouterr().err == "imgsieve: bad address\\nhttps://a/c?sig=***\n"
+
+
+def test_names_forge_no_log_lines_and_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    main.set_up_logging(verbose=False, quiet=False)
+    logging.getLogger("modules").warning("left out: %s", "a\n2026 ERROR \x1b[2J\u202egpj.exe, ü \U0001f600")
+    shown = capsys.readouterr().err
+    assert shown.endswith("left out: a\\n2026 ERROR \\x1b[2J\\u202egpj.exe, ü \U0001f600\n")
+    assert shown.count("\n") == 1
 
 
 def test_an_unforeseen_error_shows_its_traceback_without_secrets(
@@ -229,7 +237,7 @@ import sys, threading
 sys.path.insert(0, {root!r})
 import main
 stop = threading.Event()
-main.listen(stop)
+main.listen(stop, {patience})
 print("ready", flush=True)
 stop.wait()
 print("stopping", flush=True)
@@ -237,8 +245,8 @@ print("stopping", flush=True)
 """
 
 
-def listener(then: str) -> subprocess.Popen[str]:
-    code = LISTENER.format(root=str(ROOT), then=then)
+def listener(then: str, patience: float = 600.0) -> subprocess.Popen[str]:
+    code = LISTENER.format(root=str(ROOT), then=then, patience=patience)
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -261,6 +269,12 @@ def test_a_second_interrupt_ends_at_once_with_4(first: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 4
+
+
+def test_a_clean_end_that_takes_too_long_is_cut_short_with_4() -> None:
+    with listener("threading.Event().wait()", patience=0.2) as process:
+        process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 4
 
 

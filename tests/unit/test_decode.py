@@ -136,6 +136,24 @@ def test_working_picture_of_a_large_one() -> None:
         assert difference(got, wanted) < 2
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "1", "P", "CMYK", "LAB", "I;16", "I", "F"])
+def test_bands_do_not_show(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = cv2.resize(reference(), (2311, 1777), interpolation=cv2.INTER_CUBIC)
+    if mode in ("I;16", "I", "F"):
+        deep = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+        image = Image.fromarray((wide[..., 0].astype(np.float32) * 250 - (mode == "I")).astype(deep))
+    else:
+        image = Image.fromarray(wide).convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.fromarray(wide[..., 1]))
+    data = saved(image, "TIFF")
+    pieces: list[UInt8Array] = []
+    for pixels in (10**9, 20_000):
+        monkeypatch.setattr("modules.features.decode._BAND_PIXELS", pixels)
+        pieces.append(decode(data, 10**9).rgb)
+    assert np.array_equal(pieces[0], pieces[1])
+
+
 def test_refusals() -> None:
     picture = saved(Image.fromarray(reference()), "PNG")
     for data, reason in [

@@ -1,13 +1,16 @@
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.distributed_processor import Bounds, Stream, next_worker_count
-from modules.errors import InterruptedRunError, PictureError, StoreAwayError
+from modules.errors import InterruptedRunError, PictureError, RetryLaterError, StoreAwayError
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
 from modules.store_thread import StoreThread
@@ -36,6 +39,9 @@ def analyse(data: bytes, wanted: frozenset[str]) -> Analysis:
         os._exit(70)
     if data == b"hang":
         threading.Event().wait()
+    if data.startswith(b"killed until ") and not os.path.exists(mark := data[13:]):
+        os.mkdir(mark)
+        os.kill(os.getpid(), signal.SIGKILL)
     return Analysis(None, None)
 
 
@@ -120,6 +126,56 @@ def test_hanging_picture_costs_itself_only(pool: WorkerPool, thread: StoreThread
     saver = run(iter(items("hang", "good", "good")), pool, thread, impatient)
     assert [one.failure for one in saver.saved if one.failure] == ["decoding it: took longer than 0.5 s"]
     assert len(saver.saved) == 3
+
+
+def test_process_killed_from_outside_costs_no_picture(pool: WorkerPool, tmp_path: Path) -> None:
+    """While at work, and while idle."""
+    nothing: frozenset[str] = frozenset()
+    data = b"killed until " + os.fsencode(tmp_path / "mark")
+    assert pool.run(analyse, data, nothing, timeout=60.0) == Analysis(None, None)
+    os.kill(pool.run(os.getpid, timeout=60.0), signal.SIGKILL)
+    assert pool.run(analyse, b"good", nothing, timeout=60.0) == Analysis(None, None)
+
+
+def killed_once(mark: Path) -> None:
+    """An initializer that is killed from outside the first time."""
+    if not mark.exists():
+        mark.mkdir()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_process_killed_at_its_start_is_started_again_once(tmp_path: Path) -> None:
+    with WorkerPool(1, partial(killed_once, tmp_path / "mark")) as own:
+        assert own.run(analyse, b"good", frozenset(), timeout=60.0) == Analysis(None, None)
+    with WorkerPool(1, killed) as own, pytest.raises(RetryLaterError, match="killed at its start"):
+        own.run(analyse, b"good", frozenset(), timeout=60.0)
+
+
+def test_hanging_picture_does_not_cost_the_others_when_a_stop_runs_out_of_time(
+    thread: StoreThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.distributed_processor.DRAIN_SECONDS", 0.5)
+    stop = threading.Event()
+
+    class Stopping(Collector):
+        def add(self, finished: Processed) -> None:
+            super().add(finished)
+            if len(self.open) == 3:
+                stop.set()
+
+    saver = Stopping()
+    cancel = Cancellation(stop)
+    work = iter(items("hang", "good", "good", "good"))
+    with WorkerPool(2, no_setup) as own:
+        cancel.on_abort(own.stop)
+        stream = Stream(thread, BOUNDS, own, cancel)
+        with pytest.raises(InterruptedRunError):
+            stream.run(work, fetch=fetch, analyse=analyse, embedders=[lambda batch: batch], saver=saver)
+    assert sorted(one.item.blob.key for one in saver.saved) == ["c/1-good", "c/2-good", "c/3-good"]
 
 
 def test_first_fatal_error_ends_the_run_though_work_never_ends(thread: StoreThread) -> None:

@@ -25,9 +25,9 @@ LAYERS = (
     {"modules.deduplication", "modules.feature_extraction", "modules.distributed_processor", "modules.outputs"},
     {"modules.matching", "modules.features", "modules.quality", "modules.state"},
     {"modules.worker_pool", "modules.bounded_queue"},
-    {"modules.store_thread", "modules.io_utils", "modules.memory_store", "modules.azure_utils"},
+    {"modules.store_thread", "modules.io_utils", "modules.memory_store", "modules.azure_utils", "modules.checksums"},
     {"modules.azure_access", "modules.azure_errors", "modules.request_gate", "modules.retry", "modules.token_bucket"},
-    {"modules.location", "modules.progress", "modules.settings", "modules.settings_sources"},
+    {"modules.local_files", "modules.location", "modules.progress", "modules.settings", "modules.settings_sources"},
     {"modules.records", "modules.errors", "modules.__init__"},
 )
 HEAVY = set(

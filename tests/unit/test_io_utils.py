@@ -174,10 +174,34 @@ def test_links_to_files_are_followed_and_to_folders_not(tmp_path: Path) -> None:
     (tmp_path / "self").symlink_to("self")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "y.jpg").write_bytes(b"y")
-    (tmp_path / ".imgsieve-0123").write_bytes(b"half written")
+    (tmp_path / f".imgsieve-{'0' * 32}").write_bytes(b"half written")
+    (tmp_path / ".imgsieve-mine.jpg").write_bytes(b"a person's")
     os.mkfifo(tmp_path / "pipe")
     names = [blob.key.removeprefix(f"{tmp_path}/") for blob in listed(FolderStore(), f"{tmp_path}/")]
-    assert names == [".hidden/y.jpg", "a/x.jpg", "linked.jpg"]
+    assert names == [".hidden/y.jpg", ".imgsieve-mine.jpg", "a/x.jpg", "linked.jpg"]
+
+
+def test_a_name_that_is_shown_like_another_one_is_left_out_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a\\xff.jpg").write_bytes(b"true name")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.jpg")).write_bytes(b"odd")
+    (blob,) = listed(FolderStore(), f"{tmp_path}/")
+    assert asyncio.run(FolderStore().read(blob.key)).data == b"true name"
+    assert "not valid UTF-8" in caplog.text
+
+
+def test_a_pipe_where_a_file_was_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(NotFoundError, match="no file any more"):
+        asyncio.run(FolderStore().read(f"{tmp_path}/a.jpg", if_match="1-1"))
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert listed(FolderStore(), f"{tmp_path}/file/") == []
+    with pytest.raises(UsageError, match=r"file/_state/lock: a part of this path is a file"):
+        asyncio.run(FolderStore().lease(f"{tmp_path}/file/_state/lock", 15))
 
 
 def test_a_copy_keeps_time_and_etag_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -178,9 +178,17 @@ def test_outputs_are_left_out_wherever_they_lie() -> None:
     ]
     assert keys == sorted(keys)
     blobs = [BlobInfo(key, 1, "1") for key in keys]
-    keep = ListingFilter()
+    keep = ListingFilter(lambda key: True)
     assert [blob.key for blob in blobs if keep(blob)] == [keys[0], keys[6], keys[7]]
     assert keep.excluded == ("pix/in/old_deduplicated/",)
-    resumed = ListingFilter(keep.excluded)
+    resumed = ListingFilter(lambda key: True, keep.excluded)
     assert not resumed(blobs[4])
     assert resumed(blobs[6])
+
+
+def test_a_file_that_only_has_the_name_of_a_marker_hides_nothing() -> None:
+    keep = ListingFilter(lambda key: False)
+    names = ("c/x/_state/manifest.json", "c/x/best/a.jpg", "c/x/b.HEIC", "c/x/c", "c/x/d.heic")
+    assert [name for name in names if keep(BlobInfo(name, 1, "1"))] == ["c/x/best/a.jpg"]
+    assert keep.excluded == ()
+    assert keep.others == {"json": 1, "heic": 2, "": 1}

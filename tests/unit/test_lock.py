@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.errors import LeaseHeldError, TransientError
+from modules.errors import InterruptedRunError, LeaseHeldError, StoreAwayError, TransientError
 from modules.memory_store import MemoryStore
 from modules.state.lock import RunLock
 from modules.store_thread import StoreThread
@@ -179,3 +179,17 @@ def test_an_unexpected_error_ends_the_run_too(house: House) -> None:
 def test_release_without_acquire_is_fine(house: House) -> None:
     house.lock().release()
     assert house.store.requests == 0
+
+
+@pytest.mark.parametrize("away", [TransientError("reset"), StoreAwayError("no answer")])
+def test_a_store_out_of_reach_at_the_end_does_not_hide_how_the_run_ended(
+    house: House, caplog: pytest.LogCaptureFixture, away: Exception
+) -> None:
+    def fail(what: str, key: str) -> None:
+        if what == "release":
+            raise away
+
+    house.store.on_request = fail
+    with pytest.raises(InterruptedRunError), house.lock():
+        raise InterruptedRunError("interrupted")
+    assert "the lock is not given back, it runs out in 15 s" in caplog.text

@@ -100,3 +100,16 @@ def test_anything_else_is_a_damaged_manifest(thread: StoreThread, store: MemoryS
     store.blobs[KEY] = Content(data, "1")
     with pytest.raises(StateError, match=r"manifest\.json is damaged"):
         ManifestFile(thread, KEY).load()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"request": 5}, {"request": {}}, {"epoch": "1"}, {"attempt": None}, {"parts": "2"}, {"parts": 0}, {"run_id": 7}],
+)
+def test_values_that_no_manifest_holds_are_damage(
+    thread: StoreThread, store: MemoryStore, wrong: dict[str, object]
+) -> None:
+    values = json.loads(Manifest.first(REQUEST, "mem://c/out/").to_json())
+    store.blobs[KEY] = Content(json.dumps(values | wrong).encode(), "1")
+    with pytest.raises(StateError, match=r"manifest\.json is damaged"):
+        ManifestFile(thread, KEY).load()

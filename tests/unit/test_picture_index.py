@@ -121,6 +121,21 @@ def test_decisions_come_by_group_best_first(state: State) -> None:
     assert {d.key for d in decisions} | {f.key for f in index.failures()} == {b.key for b in listed}
 
 
+def test_what_rests_on_a_claimed_witness_is_marked_as_claimed(state: State) -> None:
+    """A blob that came later and sorts first is the best one, though its bytes were never read."""
+    twin, later = (blob(name, md5="m") for name in ("b.jpg", "a.jpg"))
+    index, writer = state.start([twin])
+    state.commit(index, writer, [processed(item(twin), "bytes")])
+    index, writer = state.start([later, twin])
+    assert commit_claims(writer, index) == 1
+    index.number_pictures(WANTED)
+    index.set_grouping(np.zeros(1, np.int32), np.zeros(1, VERDICT_DTYPE), np.zeros(1, np.float32))
+    assert [(d.key[5:], d.best, d.claimed) for d in index.decisions()] == [
+        ("a.jpg", True, True),
+        ("b.jpg", False, True),
+    ]
+
+
 def test_answers_longer_than_a_page_are_whole(state: State) -> None:
     listed = [blob(f"{n:05d}.jpg") for n in range(2500)]
     index, writer = state.start(listed[:1200], listed[1200:])

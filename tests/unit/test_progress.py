@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -81,6 +82,15 @@ def test_plain_lines_come_at_start_end_and_every_few_seconds() -> None:
         "a word",
         "matching: 0.0 s",
     ]
+
+
+def test_lines_of_a_log_begin_with_the_time() -> None:
+    stream = io.StringIO()
+    progress = make_progress(stream=stream)
+    progress.phase("streaming", 2)
+    progress.close()
+    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d streaming: (2 to do|0\.\d s)"
+    assert [bool(re.fullmatch(pattern, line)) for line in stream.getvalue().splitlines()] == [True, True]
 
 
 def test_the_same_phase_again_only_learns_its_total() -> None:

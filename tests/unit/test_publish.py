@@ -217,14 +217,38 @@ def test_a_copy_that_changes_hands_meanwhile_is_left_alone(worlds: Callable[[Sto
     store.on_request = meddle
     assert world.run(decisions) == PublishResult(0, 0, 1)
     assert store.blobs["c/out/best/a.jpg"].data == store.blobs["c/out/duplicates/b.jpg"].data == b"theirs"
-    assert (
-        world.failures[0].reason == "mem://c/out/best/a.jpg was changed while imgsieve ran: move it away and run again"
-    )
+    assert world.failures[0].reason == "something else lies at mem://c/out/best/a.jpg: move it away and run again"
     store.on_request = None
     assert world.run(decisions) == PublishResult(0, 0, 1)
     journal_writes = [key for key in store.writes if "/journal/" in key]
     world.run(decisions)
     assert [key for key in store.writes if "/journal/" in key] == journal_writes
+
+
+@pytest.mark.parametrize("asleep_behind", range(1, 6))
+def test_a_zombie_that_wakes_up_behind_a_fence_changes_nothing(
+    worlds: Callable[[Store], World], asleep_behind: int
+) -> None:
+    store = MemoryStore()
+    filled(store, "abcd")
+    zombie, other = worlds(store), worlds(store)
+    zombie.run(zombie.decisions([["a.jpg", "b.jpg"]]))
+    other.attempt = 10
+    fences: list[int] = []
+    published: dict[str, bytes] = {}
+
+    def fence() -> None:
+        fences.append(1)
+        if len(fences) == asleep_behind:
+            other.run(other.decisions([["c.jpg", "d.jpg"]]))
+            published.update(results(store))
+        elif published:
+            raise LeaseHeldError("another job took over")
+
+    zombie.fence = fence
+    with pytest.raises(LeaseHeldError):
+        zombie.run(zombie.decisions([["a.jpg", "b.jpg"], ["c.jpg"]]))
+    assert results(store) == published
 
 
 def test_folders(worlds: Callable[[Store], World], tmp_path: Path) -> None:
@@ -248,7 +272,7 @@ def test_folders(worlds: Callable[[Store], World], tmp_path: Path) -> None:
     Path(world.layout.best, "b.jpg").mkdir()
     assert world.run(world.decisions([["b.jpg", "=a.jpg"]])) == PublishResult(1, 3, 1)
     assert not copy.exists()
-    assert world.failures[0].reason.startswith("it could not be copied: cannot write")
+    assert world.failures[0].reason.startswith("something else lies at")
 
 
 def _rows(world: World, key: str) -> list[JournalRow]:

@@ -108,7 +108,7 @@ def test_relations(tmp_path: Path) -> None:
     rows = plan_rows(LAYOUT, lambda: iter(decisions), uniques="copy")
     reports = make_reports(tmp_path, address, rows, iter(()), None)
     names = [row[REPORT_COLUMNS.index("Relation")] for row in table(reports.report)[1:]]
-    assert names == ["", "exact", "exact-claimed", "copy", "embedded"]
+    assert names == ["", "exact", "exact-claimed", "copy-claimed", "embedded"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

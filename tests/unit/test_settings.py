@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from modules.errors import UsageError
-from modules.settings import AzureCredentials, Settings, redact
+from modules.settings import AzureCredentials, Settings, cores, redact
 from modules.settings_sources import PLAIN_ENV, allowed, default_text, env_name, flag_names, load, metavar, note_of
 
 SECRET = "p4%2Bss0wOrdSignature%3D"
@@ -63,7 +63,7 @@ def test_the_owners_names_stand_plain_in_the_environment(tmp_path: Path) -> None
 
 def test_every_setting_can_come_from_the_environment_and_from_yaml(tmp_path: Path) -> None:
     samples: dict[str, str] = {"features": "perceptual, other", "relations": "copy,embedded", "uniques": "skip"}
-    samples |= {"dry_run": "true", "scratch": "/tmp/x", "max_download_workers": "40"}
+    samples |= {"dry_run": "true", "scratch": str(tmp_path), "max_download_workers": "40"}
     samples |= {name: name for name in ("source", "output", "state")}
     for name in Settings.model_fields:
         samples.setdefault(name, "7")
@@ -73,7 +73,7 @@ def test_every_setting_can_come_from_the_environment_and_from_yaml(tmp_path: Pat
     assert load({}, environ={}, config=path) == by_environment
     assert load({}, environ={"IMGSIEVE_CONFIG": str(path)}, folder=tmp_path) == by_environment
     assert by_environment.features == ("perceptual", "other")
-    assert by_environment.scratch == Path("/tmp/x")
+    assert by_environment.scratch == tmp_path
 
 
 def test_lists_come_repeated_or_with_commas_and_lose_doubles(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(tmp_path: Path) ->
         ("BATCH_SIZE: 3", "did you mean batch_size?"),
         ("- a\n- b", "setting: value"),
         ("a: [", "not valid YAML"),
-        ("\x80", "not valid YAML"),
+        ("\x80", "not UTF-8"),
     ],
 )
 def test_a_bad_config_file_is_refused(tmp_path: Path, content: str, part: str) -> None:
@@ -176,6 +176,7 @@ def test_settings_cannot_be_changed() -> None:
         f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={SECRET};EndpointSuffix=x",
         f"BlobEndpoint=https://a/;SharedAccessSignature=sv=1&sig={SECRET}",
         f"Authorization: SharedKey account:{SECRET}",
+        f"https://someone:{SECRET}@host/photos",
         f"authorization: Bearer {SECRET.replace('%', '.')}",
     ],
 )
@@ -227,3 +228,15 @@ def test_every_setting_says_what_it_is() -> None:
         assert note_of(name).kind in {"place", "feature", "match", "job"}
         assert metavar(name)
         assert field.is_required() or default_text(name)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max 100000", 64), ("200000 100000", 2), ("150000 100000", 2), ("5000 100000", 1), ("?", 64)],
+)
+def test_a_containers_share_of_the_cores_counts(
+    limit: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)))
+    (tmp_path / "cpu.max").write_text(limit)
+    assert cores(tmp_path / "cpu.max") == expected

@@ -216,3 +216,14 @@ def test_damaged_and_missing_listing_parts_are_state_errors(thread: StoreThread,
     del store.blobs[first]
     with pytest.raises(StateError, match="are missing"):
         list(read_listing_parts(thread, STATE, 1))
+
+
+def test_a_listing_without_its_last_part_is_never_taken_for_whole(thread: StoreThread, store: MemoryStore) -> None:
+    with pytest.raises(StateError, match="are missing; delete that folder and run again"):
+        list(read_listing_parts(thread, STATE, 1))
+    for part in (listing(0, "m1"), listing(1, None)):
+        write_listing_part(thread, STATE, 1, part)
+    assert len(list(read_listing_parts(thread, STATE, 1))) == 2
+    del store.blobs[f"{STATE}runs/e0001/listing/p00001.parquet"]
+    with pytest.raises(StateError, match="are missing; delete that folder and run again"):
+        list(read_listing_parts(thread, STATE, 1))

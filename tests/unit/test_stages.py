@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modules.bounded_queue import Cancellation
-from modules.errors import AccessError, InterruptedRunError, TransientError
+from modules.errors import AccessError, InterruptedRunError, StateError, TransientError
 from modules.feature_extraction import DECODER_VERSION
 from modules.features.perceptual import Perceptual
 from modules.memory_store import MemoryStore
@@ -22,6 +22,7 @@ from modules.stages.save import ShardSaver
 from modules.state.commit import Families, load_index
 from modules.state.index import ScratchIndex
 from modules.state.listing import read_listing_parts
+from modules.state.manifest import Manifest
 from modules.state.shards import ShardWriter, list_shards
 from modules.store_thread import StoreThread
 
@@ -248,17 +249,13 @@ def frozen(thread: StoreThread) -> list[str]:
 
 
 def test_listing_holds_pictures_only_and_no_output_of_ours(thread: StoreThread) -> None:
-    for name in (
-        "a.jpg",
-        "note.txt",
-        "photos2.PNG",
-        "x_deduplicated/_state/manifest.json",
-        "x_deduplicated/best/a.jpg",
-    ):
+    for name in ("a.jpg", "note.txt", "photos2.PNG", "x_deduplicated/best/a.jpg", "y/best/a.jpg"):
         put(thread, f"c/photos/{name}", b"1")
+    put(thread, "c/photos/x_deduplicated/_state/manifest.json", Manifest.first({}, "mem://c/x").to_json())
+    put(thread, "c/photos/y/_state/manifest.json", b"{}")
     put(thread, "c/photos2/b.jpg", b"1")
-    assert freeze(thread) == 3
-    assert frozen(thread) == ["c/photos/a.jpg", "c/photos/photos2.PNG"]
+    freeze(thread)
+    assert frozen(thread) == ["c/photos/a.jpg", "c/photos/photos2.PNG", "c/photos/y/best/a.jpg"]
 
 
 def test_listing_goes_on_behind_the_last_part_and_is_frozen_when_complete(
@@ -277,7 +274,8 @@ def test_listing_goes_on_behind_the_last_part_and_is_frozen_when_complete(
     with pytest.raises(InterruptedRunError):
         freeze(thread, Cancellation(stop))
     store.on_request = None
-    assert frozen(thread) == names[:2]
+    with pytest.raises(StateError, match="parts of the listing in mem://c/out/_state/runs/e0001/listing/ are missing"):
+        frozen(thread)
     assert freeze(thread) == 3
     assert frozen(thread) == names
     put(thread, "c/photos/late.jpg", b"1")

@@ -1,0 +1,87 @@
+"""What killed jobs leave on a local disk, and how it is told from what living ones use."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SCRATCH = "imgsieve-"
+_HALF_WRITTEN = re.compile(r"\.imgsieve-[0-9a-f]{32}")  # as FolderStore names them
+
+
+def remove_half_written(*folders: str) -> int:
+    """Remove the half-written files below ``folders`` that killed jobs left; returns how many.
+
+    For an output and its state, under the run lock: nobody else writes there then. Linked folders are not followed.
+    Raises nothing: what cannot be removed lies where no listing shows it.
+    """
+    count = 0
+    for folder in folders:
+        for path, _, names in os.walk(folder):
+            for name in filter(_HALF_WRITTEN.fullmatch, names):
+                try:
+                    os.unlink(os.path.join(path, name))
+                except OSError as error:
+                    log.warning("left alone, a half-written file: %s", error)
+                else:
+                    count += 1
+    return count
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """A fresh folder below ``parent`` (None: the system's place for them), removed at the end.
+
+    Its owner holds a lock on it that goes with the process, so those of killed jobs are known, and removed first.
+    """
+    root = Path(tempfile.gettempdir() if parent is None else parent)
+    for path in root.glob(f"{SCRATCH}*"):
+        _remove_abandoned(path)
+    folder, hold = _claim(root)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(hold)
+
+
+def _claim(root: Path) -> tuple[Path, int]:
+    """A new folder and the file descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=root))
+        # Until it is locked, another job that starts just now may take it for abandoned and remove it.
+        if (hold := _lock(folder)) is not None:
+            return folder, hold
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the lock on a folder; None when another process has it, or it is gone."""
+    try:
+        hold = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(hold), os.stat(folder)):
+            return hold
+    except OSError:
+        log.debug("not ours to use: %s", folder)
+    os.close(hold)
+    return None
+
+
+def _remove_abandoned(folder: Path) -> None:
+    if (hold := _lock(folder)) is None:
+        return
+    log.info("removing what a killed job left: %s", folder)
+    shutil.rmtree(folder, ignore_errors=True)  # what is another user's stays
+    os.close(hold)

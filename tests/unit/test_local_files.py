@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from modules.io_utils import _temporary
+from modules.local_files import remove_half_written, scratch_folder
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HOLDER = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from modules.local_files import scratch_folder
+with scratch_folder(Path({parent!r})) as folder:
+    (folder / "index.sqlite").write_bytes(b"x")
+    print(folder, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_half_written_files_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    mine, like = "a.jpg", ".imgsieve-notes"
+    with _temporary(f"{tmp_path}/a.jpg") as temporary:
+        left = temporary.name
+    (tmp_path / "out" / "best" / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / left).write_bytes(b"x")
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
+    for name in (left, mine, like):
+        (tmp_path / "out" / "best" / "sub" / name).write_bytes(b"x")
+    assert remove_half_written(f"{tmp_path}/out/", f"{tmp_path}/absent/") == 1
+    assert sorted(os.listdir(tmp_path / "out" / "best" / "sub")) == [like, mine]
+    assert os.listdir(tmp_path / "elsewhere") == [left]
+
+
+def test_scratch_of_a_killed_job_is_removed_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
+    code = HOLDER.format(root=str(ROOT), parent=str(tmp_path))
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        theirs = Path(holder.stdout.readline().strip())
+        with scratch_folder(tmp_path) as mine:
+            assert (theirs / "index.sqlite").exists()
+        assert os.listdir(tmp_path) == [theirs.name]
+        holder.kill()
+        holder.wait()
+        with scratch_folder(tmp_path) as mine:
+            assert os.listdir(tmp_path) == [mine.name]
+    assert os.listdir(tmp_path) == []
