@@ -18,29 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modules.distributed_processor import Bounds
 from tests.azurite import Azurite
-from tests.killing import Bench, CountingProxy, at
+from tests.killing import LOST_BY_A_KILL, Bench, CountingProxy, at
 
 CONTAINER = "bench"
-SHARD_ROWS = 64
-BOUNDS = Bounds(
-    min_download_workers=2,
-    max_download_workers=8,
-    num_process_workers=2,
-    batch_size=4,
-    queue_items=8,
-    queue_bytes=1 << 28,
-    picture_timeout=60.0,
-)
-SETTINGS = {
-    "IMGSIEVE_SHARD_ROWS": str(SHARD_ROWS),
-    "IMGSIEVE_QUEUE_ITEMS": str(BOUNDS.queue_items),
-    "MIN_DOWNLOAD_WORKERS": str(BOUNDS.min_download_workers),
-    "MAX_DOWNLOAD_WORKERS": str(BOUNDS.max_download_workers),
-    "NUM_PROCESS_WORKERS": str(BOUNDS.num_process_workers),
-    "BATCH_SIZE": str(BOUNDS.batch_size),
-}
 
 
 def measure(bench: Bench, distinct: int, kills: int, chance: random.Random, report: Path | None) -> bool:
@@ -68,7 +49,7 @@ def measure(bench: Bench, distinct: int, kills: int, chance: random.Random, repo
         print(f"kill {number + 1}: exit {code}, {gets} image GETs, {committed} rows committed", flush=True)
     code, _ = bench.run()
     total += bench.proxy.since["image-get"]
-    bound = distinct + len(stops) * (SHARD_ROWS + BOUNDS.in_flight_images())
+    bound = distinct + len(stops) * LOST_BY_A_KILL
     equal = bench.published() == undisturbed
     print(
         f"end: exit {code}; image GETs {total}, bound {bound} for {distinct} different files; published equal: {equal}"
@@ -91,7 +72,7 @@ def main() -> None:
     files = {path.name: path.read_bytes() for path in sorted(asked.images.iterdir())}
     with Azurite() as azurite, CountingProxy(azurite.port) as proxy:
         azurite.make_container(CONTAINER)
-        bench = Bench(azurite, proxy, CONTAINER, SETTINGS)
+        bench = Bench(azurite, proxy, CONTAINER)
         bench.upload(files)
         good = measure(bench, len(set(files.values())), asked.kills, random.Random(asked.seed), asked.report)
     sys.exit(0 if good else 1)

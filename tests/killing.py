@@ -20,8 +20,29 @@ import pyarrow.parquet as pq
 from aiohttp import web
 from yarl import URL
 
+from modules.distributed_processor import Bounds
 from tests.azurite import ROOT, Azurite, connection_string
 
+SHARD_ROWS = 64
+BOUNDS = Bounds(
+    min_download_workers=2,
+    max_download_workers=8,
+    num_process_workers=2,
+    batch_size=4,
+    queue_items=8,
+    queue_bytes=1 << 28,
+    picture_timeout=60.0,
+)
+#: Pictures that one kill can make a job download again: those of an open shard, and those on the way to it.
+LOST_BY_A_KILL = SHARD_ROWS + BOUNDS.in_flight_images()
+SETTINGS = {
+    "IMGSIEVE_SHARD_ROWS": str(SHARD_ROWS),
+    "IMGSIEVE_QUEUE_ITEMS": str(BOUNDS.queue_items),
+    "MIN_DOWNLOAD_WORKERS": str(BOUNDS.min_download_workers),
+    "MAX_DOWNLOAD_WORKERS": str(BOUNDS.max_download_workers),
+    "NUM_PROCESS_WORKERS": str(BOUNDS.num_process_workers),
+    "BATCH_SIZE": str(BOUNDS.batch_size),
+}
 Stop = Callable[["CountingProxy"], bool]
 HOP = {"Transfer-Encoding", "Connection", "Keep-Alive"}
 
@@ -108,12 +129,11 @@ class CountingProxy:
 
 @dataclass(frozen=True)
 class Bench:
-    """One container with pictures, an Azurite, and a proxy in front of it."""
+    """One container with pictures, an Azurite, and a proxy in front of it. Jobs run with SETTINGS."""
 
     azurite: Azurite
     proxy: CountingProxy
     container: str
-    settings: Mapping[str, str]
 
     @property
     def source(self) -> str:
@@ -154,7 +174,7 @@ class Bench:
             **{k: v for k, v in os.environ.items() if not k.startswith(("IMGSIEVE_", "AZURE_"))},
             "AZURE_STORAGE_CONNECTION_STRING": connection_string(self.proxy.port),
             "IMGSIEVE_SOURCE": self.source,
-            **self.settings,
+            **SETTINGS,
         }
         process: subprocess.Popen[Any] = subprocess.Popen(
             [sys.executable, str(ROOT / "main.py")],

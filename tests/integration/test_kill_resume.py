@@ -9,30 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.distributed_processor import Bounds
 from tests.azurite import Azurite
-from tests.killing import Bench, CountingProxy, Stop, at
+from tests.killing import BOUNDS, LOST_BY_A_KILL, Bench, CountingProxy, Stop, at
 from tests.pictures import collection, draw, encode
 
-SHARD_ROWS = 64
-BOUNDS = Bounds(
-    min_download_workers=2,
-    max_download_workers=8,
-    num_process_workers=2,
-    batch_size=4,
-    queue_items=8,
-    queue_bytes=1 << 28,
-    picture_timeout=60.0,
-)
-LOST_BY_A_KILL = SHARD_ROWS + BOUNDS.in_flight_images()
-SETTINGS = {
-    "IMGSIEVE_SHARD_ROWS": str(SHARD_ROWS),
-    "IMGSIEVE_QUEUE_ITEMS": str(BOUNDS.queue_items),
-    "MIN_DOWNLOAD_WORKERS": str(BOUNDS.min_download_workers),
-    "MAX_DOWNLOAD_WORKERS": str(BOUNDS.max_download_workers),
-    "NUM_PROCESS_WORKERS": str(BOUNDS.num_process_workers),
-    "BATCH_SIZE": str(BOUNDS.batch_size),
-}
 FILES = collection(180)
 
 
@@ -41,7 +21,7 @@ def bench(azurite: Azurite) -> Iterator[Bench]:
     container = f"kill-{uuid.uuid4().hex[:12]}"
     azurite.make_container(container)
     with CountingProxy(azurite.port) as proxy:
-        bench = Bench(azurite, proxy, container, SETTINGS)
+        bench = Bench(azurite, proxy, container)
         bench.upload(FILES)
         yield bench
 
