@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from modules.feature_extraction import (
 )
 from modules.features.base import Extractor
 from modules.io_utils import open_store
+from modules.local_files import remove_half_written, scratch_folder
 from modules.location import Location
 from modules.outputs.finish import finish, finish_dry_run, run_document
 from modules.outputs.layout import Layout
@@ -54,7 +54,7 @@ from modules.stages.verify import Verifier
 from modules.state.arrays import load_vectors
 from modules.state.commit import Families, commit_claims, load_index
 from modules.state.index import ScratchIndex
-from modules.state.listing import read_listing_parts
+from modules.state.listing import last_listing_part, read_listing_parts
 from modules.state.lock import RunLock
 from modules.state.manifest import Manifest, ManifestFile, Phase
 from modules.state.shards import ShardWriter
@@ -130,8 +130,10 @@ def prepare(
         thread.run(store.check(layout.source))
         check_output_is_ours(thread, layout)
         check_source_has_pictures(thread, layout)
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgsieve-", dir=settings.scratch)))
-        stack.enter_context(RunLock(thread, layout.lock, on_lost=cancel.fail))
+        scratch = stack.enter_context(scratch_folder(settings.scratch))
+        stack.enter_context(RunLock(thread, layout.lock, on_lost=cancel.fail, away=settings.store_away_seconds))
+        if source.scheme == "folder":
+            remove_half_written(layout.output, layout.state)
         ensure_pointer(thread, layout)
         manifest_file = ManifestFile(thread, layout.manifest)
         manifest, resumed = begin(manifest_file, _request(settings, features, layout, thread), layout, thread)
@@ -168,8 +170,9 @@ def begin(
 
 
 def list_pictures(job: Job) -> None:
-    """Freeze the epoch's listing, once."""
-    if job.manifest.parts is not None:
+    """Freeze the epoch's listing, once; one whose parts were taken away is made anew."""
+    last = last_listing_part(job.thread, job.layout.state, job.manifest.epoch)
+    if job.manifest.parts is not None and last is not None:
         return
     job.enter("listing")
     job.progress.phase("listing", None)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-SCRATCH = "imgsieve-"
+#: Of a scratch folder's name. Hidden and long, for folders that are called so are removed: no person's may be.
+SCRATCH = ".imgsieve-scratch-"
 _HALF_WRITTEN = re.compile(r"\.imgsieve-[0-9a-f]{32}")  # as FolderStore names them
 
 

@@ -25,7 +25,9 @@ RETRY = 1.0
 class RunLock:
     """Holds ``key`` for as long as the run lasts.
 
-    seconds: length of the lease; it is renewed three times as often. clock: monotonic seconds. sleep: for the caller's
+    seconds: length of the lease; it is renewed three times as often. away: seconds that renewing may fail before the
+    lock counts as lost; behind the lease's end it is still ours if nobody else took it, and the manifest's fence keeps
+    a job out that somebody else's has replaced. clock: monotonic seconds. sleep: for the caller's
     thread in :meth:`acquire`. pause: the same on the store's loop. on_lost: called once, on the store's thread, with
     the error that the run should end with; it must not block.
     """
@@ -37,6 +39,7 @@ class RunLock:
         *,
         on_lost: Callable[[LeaseHeldError], None],
         seconds: int = 15,
+        away: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -45,6 +48,7 @@ class RunLock:
         self._key = key
         self._on_lost = on_lost
         self._seconds = seconds
+        self._away = max(away, seconds)
         self._clock = clock
         self._sleep = sleep
         self._pause = pause
@@ -105,22 +109,22 @@ class RunLock:
 
     async def _renew(self, lease: Lease, asked: float) -> None:
         """Renew until the lease is lost. ``asked``: when the request that began the hold was sent."""
-        held_until = asked + self._seconds
+        held_from = asked
         wait = self._seconds / 3
         while True:
             await self._pause(wait)
             asked = self._clock()
             try:
-                # A request that hangs longer than the hold lasts is as good as a failed one.
-                async with asyncio.timeout(max(held_until - asked, self._seconds / 3)):
+                # A request that hangs as long as the hold lasts is as good as a failed one.
+                async with asyncio.timeout(self._seconds):
                     await lease.renew()
             except (TransientError, TimeoutError) as error:
-                if self._clock() >= held_until:
+                if self._clock() - held_from >= self._away:
                     raise
                 log.warning("the lock could not be renewed, trying again: %s", error)
                 wait = min(RETRY, self._seconds / 3)
                 continue
-            held_until = asked + self._seconds
+            held_from = asked
             wait = self._seconds / 3
 
     def _ended(self, renewals: concurrent.futures.Future[None]) -> None:

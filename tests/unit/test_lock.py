@@ -58,7 +58,14 @@ class House:
     def lock(self, clock: Clock | None = None) -> RunLock:
         clock = clock or self.clock
         return RunLock(
-            self.thread, KEY, on_lost=self.lost.put, seconds=15, clock=clock, sleep=clock.sleep, pause=clock.pause
+            self.thread,
+            KEY,
+            on_lost=self.lost.put,
+            seconds=15,
+            away=20.0,
+            clock=clock,
+            sleep=clock.sleep,
+            pause=clock.pause,
         )
 
 
@@ -144,7 +151,23 @@ def test_a_network_failure_is_tried_again_while_the_lease_lasts(house: House) ->
     lock.release()
 
 
-def test_a_network_failure_that_outlasts_the_lease_ends_the_run(house: House) -> None:
+def test_a_lease_that_ran_out_in_an_outage_is_taken_up_again(house: House) -> None:
+    def on_request(what: str, key: str) -> None:
+        if what == "renew" and house.clock.now < 17:
+            raise TransientError("the network is away")
+
+    house.store.on_request = on_request
+    lock = house.lock()
+    lock.acquire()
+    for _ in range(13):  # 5 s, then each second up to 17
+        house.clock.until_paused()
+        house.clock.wake()
+    assert house.clock.until_paused() == 5
+    assert house.lost.empty()
+    lock.release()
+
+
+def test_a_network_failure_that_outlasts_the_patience_ends_the_run(house: House) -> None:
     def on_request(what: str, key: str) -> None:
         if what == "renew":
             raise TransientError("the network is away")
@@ -152,12 +175,12 @@ def test_a_network_failure_that_outlasts_the_lease_ends_the_run(house: House) ->
     house.store.on_request = on_request
     lock = house.lock()
     lock.acquire()
-    for _ in range(11):  # 5 s, then each second up to 15
+    for _ in range(16):  # 5 s, then each second up to 20
         house.clock.until_paused()
         assert house.lost.empty()
         house.clock.wake()
     error = house.lost.get(timeout=PATIENT)
-    assert house.clock.now == 15
+    assert house.clock.now == 20
     assert "ran out and could not be renewed: the network is away" in str(error)
     lock.release()
 
