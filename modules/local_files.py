@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modules.errors import UsageError
+
 log = logging.getLogger(__name__)
 
 #: Of a scratch folder's name. Hidden and long, for folders that are called so are removed: no person's may be.
 SCRATCH = ".imgsieve-scratch-"
+_TRIES = 10
 _HALF_WRITTEN = re.compile(r"\.imgsieve-[0-9a-f]{32}")  # as FolderStore names them
 
 
@@ -56,12 +59,14 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 
 def _claim(root: Path) -> tuple[Path, int]:
-    """A new folder and the file descriptor that holds its lock."""
-    while True:
+    """A new folder and the file descriptor that holds its lock. Raises UsageError where none can be locked."""
+    for _ in range(_TRIES):
         folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=root))
         # Until it is locked, another job that starts just now may take it for abandoned and remove it.
         if (hold := _lock(folder)) is not None:
             return folder, hold
+        shutil.rmtree(folder, ignore_errors=True)
+    raise UsageError(f"no folder below {root} can be locked: name another place with --scratch, on a local disk")
 
 
 def _lock(folder: Path) -> int | None:

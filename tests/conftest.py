@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from modules.io_utils import Store
+from modules.memory_store import MemoryStore
+from modules.store_thread import StoreThread
 from tests.azurite import Azurite
+from tests.publishing import World
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +21,30 @@ def azurite() -> Iterator[Azurite]:
         pytest.fail(str(error))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def thread(store: MemoryStore) -> Iterator[StoreThread]:
+    owner = StoreThread(store)
+    yield owner
+    owner.close()
+
+
+@pytest.fixture
+def worlds(tmp_path: Path) -> Iterator[Callable[[Store], World]]:
+    opened: list[World] = []
+
+    def make(store: Store) -> World:
+        folder = tmp_path / f"world{len(opened)}"
+        folder.mkdir()
+        opened.append(World(StoreThread(store), folder))
+        return opened[-1]
+
+    yield make
+    for world in opened:
+        world.thread.close()

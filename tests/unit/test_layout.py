@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,6 @@ ACCOUNT = "https://pics.blob.core.windows.net"
 def layout_of(source: str, output: str | None = None, state: str | None = None) -> Layout:
     places = [None if text is None else Location.parse(text) for text in (output, state)]
     return Layout.for_run(Location.parse(source), *places)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def thread(store: MemoryStore) -> Iterator[StoreThread]:
-    owner = StoreThread(store)
-    yield owner
-    owner.close()
 
 
 def put(thread: StoreThread, key: str, data: bytes = b"x") -> None:

@@ -1,8 +1,12 @@
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from modules.errors import UsageError
 from modules.io_utils import _temporary
 from modules.local_files import remove_half_written, scratch_folder
 
@@ -47,4 +51,14 @@ def test_scratch_of_a_killed_job_is_removed_and_that_of_a_living_one_is_not(tmp_
         holder.wait()
         with scratch_folder(tmp_path) as mine:
             assert os.listdir(tmp_path) == [mine.name]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_knows_no_locks_is_refused_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UsageError, match="--scratch"), scratch_folder(tmp_path):
+        raise AssertionError("no folder was to be given")
     assert os.listdir(tmp_path) == []

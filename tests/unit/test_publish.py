@@ -1,6 +1,6 @@
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from modules.outputs.survey import Survey
 from modules.records import Content, Failure
 from modules.state.schemas import JournalRow, journal_rows
 from modules.state.shards import read_shard
-from modules.store_thread import StoreThread
 from tests.publishing import (
     FOREIGN,
     GROUPS,
@@ -30,21 +29,6 @@ from tests.publishing import (
     results,
     second_act,
 )
-
-
-@pytest.fixture
-def worlds(tmp_path: Path) -> Iterator[Callable[[Store], World]]:
-    opened: list[World] = []
-
-    def make(store: Store) -> World:
-        folder = tmp_path / f"world{len(opened)}"
-        folder.mkdir()
-        opened.append(World(StoreThread(store), folder))
-        return opened[-1]
-
-    yield make
-    for world in opened:
-        world.thread.close()
 
 
 def test_everything_goes_where_it_belongs(worlds: Callable[[Store], World]) -> None:

@@ -1,5 +1,4 @@
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -7,7 +6,6 @@ from modules.io_utils import Store
 from modules.memory_store import MemoryStore
 from modules.outputs.publish import PublishResult
 from modules.records import Decision
-from modules.store_thread import StoreThread
 from tests.publishing import (
     FOREIGN,
     GROUPS,
@@ -20,21 +18,6 @@ from tests.publishing import (
     results,
     second_act,
 )
-
-
-@pytest.fixture
-def worlds(tmp_path: Path) -> Iterator[Callable[[Store], World]]:
-    opened: list[World] = []
-
-    def make(store: Store) -> World:
-        folder = tmp_path / f"world{len(opened)}"
-        folder.mkdir()
-        opened.append(World(StoreThread(store), folder))
-        return opened[-1]
-
-    yield make
-    for world in opened:
-        world.thread.close()
 
 
 def killed_and_resumed(world: World, store: MortalStore, last: int, *, answer_lost: bool) -> bool:

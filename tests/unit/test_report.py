@@ -1,7 +1,6 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,18 +57,6 @@ def table(file: LocalFile | None) -> list[list[str]]:
     assert file is not None
     with file.path.open(newline="", encoding="utf-8") as lines:
         return list(csv.reader(lines))
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def thread(store: MemoryStore) -> Iterator[StoreThread]:
-    owner = StoreThread(store)
-    yield owner
-    owner.close()
 
 
 def test_columns(tmp_path: Path) -> None:

@@ -32,18 +32,6 @@ KEYPOINTS = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8),
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def thread(store: MemoryStore) -> Iterator[StoreThread]:
-    owner = StoreThread(store)
-    yield owner
-    owner.close()
-
-
-@pytest.fixture
 def index(tmp_path: Path) -> Iterator[ScratchIndex]:
     scratch = ScratchIndex(tmp_path / "index.sqlite", DECODER_VERSION)
     yield scratch
