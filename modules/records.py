@@ -19,7 +19,7 @@ class BlobInfo:
 
     key: the store's own name of it (``container/name`` or an absolute path). etag: normalised, without quotes.
     size: bytes. md5: the Content-MD5 that the listing claims, None where it has none. archived: in the archive
-    tier, so it cannot be read.
+    tier, so it cannot be read. modified_ns: when it was changed last, nanoseconds since 1970 in UTC, 0 if unknown.
     """
 
     key: str
@@ -28,6 +28,7 @@ class BlobInfo:
     md5: bytes | None = None
     content_type: str | None = None
     archived: bool = False
+    modified_ns: int = 0
 
     @property
     def validator(self) -> str:
@@ -76,9 +77,11 @@ class Fetched:
 class Facts:
     """What is measured of a decoded picture, as a person sees it (orientation applied).
 
-    width, height: pixels. sharpness, exposure, compression: 0 (bad) to 1 (good). texture: share of the tiles of
-    the working picture that carry texture, 0 to 1. dominant_colours: count. phash: 64 bit DCT hash.
-    hsv_histogram: 128 bytes, 8 hue x 4 saturation x 4 value bins, uint8 = round(255 * sqrt(share)).
+    width, height: pixels. sharpness, exposure, contrast, noise, compression: 0 (bad) to 1 (good). texture: share of
+    the tiles of the working picture that carry texture, 0 to 1. dominant_colours: count. palette: those colours, most
+    first, four bytes each: R, G, B and round(255 * share). phash: 64 bit DCT hash. hsv_histogram: 128 bytes, 8 hue x
+    4 saturation x 4 value bins, uint8 = round(255 * sqrt(share)). taken: when, by its EXIF data (``2024-05-01
+    12:00:00``, local time of the camera), camera: make and model, both empty where it does not say. gps: it says where.
     """
 
     width: int
@@ -87,11 +90,17 @@ class Facts:
     size: int
     sharpness: float
     exposure: float
+    contrast: float
+    noise: float
     compression: float
     texture: float
     dominant_colours: int
+    palette: bytes
     phash: int
     hsv_histogram: bytes
+    taken: str
+    camera: str
+    gps: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,23 +49,31 @@ class Note:
     """What a field says of itself beside its type.
 
     kind: what a change of it restarts (see docs/settings.md). cost: the memory that a bound bounds. flags:
-    short forms beside the flag derived from the name. default: text for one that depends on the machine.
+    short forms beside the flag derived from the name. default: text for one that depends on the machine. form: of a
+    text or of the items of a list, where it is not just a name.
     """
 
     kind: Literal["place", "feature", "match", "job"]
     cost: str = ""
     flags: tuple[str, ...] = ()
     default: str = ""
+    form: str = ""
 
 
-def _split(value: object) -> object:
+def _split_all(value: object) -> object:
     """``a,b`` as the environment and flags give lists, to ("a", "b"); flags may also be repeated."""
     if isinstance(value, str):
         value = [value]
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
         names = (name.strip() for item in value for name in item.split(","))
-        return tuple(dict.fromkeys(name for name in names if name))
+        return tuple(name for name in names if name)
     return value
+
+
+def _split(value: object) -> object:
+    """Like :func:`_split_all`, each name once."""
+    names = _split_all(value)
+    return tuple(dict.fromkeys(names)) if isinstance(names, tuple) else names
 
 
 def _bytes(value: object) -> object:
@@ -94,6 +102,8 @@ def _writable_folder(path: Path) -> Path:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
+Repeated = Annotated[tuple[str, ...], BeforeValidator(_split_all), Field(min_length=1)]
+Options = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Relations = Annotated[tuple[Literal["copy", "part", "embedded"], ...], BeforeValidator(_split), Field(min_length=1)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 #: Upper bounds that no job needs more than; numbers far beyond them overflow queues and timers in the libraries.
@@ -123,6 +133,27 @@ class Settings(BaseModel, frozen=True):
     features: Annotated[Names, Note("feature")] = Field(
         default=("auto",), description="Extractors that propose pairs, comma-separated; auto picks for you."
     )
+    weights: Annotated[Options, Note("feature", form="NAME=FILE")] = Field(
+        default=(), description="Local weights of extractors: safetensors or state dict, in place of the hub's."
+    )
+    clip_output: Annotated[Literal["final", "hidden", "both"], Note("feature")] = Field(
+        default="final", description="What CLIP models give: the final embedding, the last hidden layer, or both."
+    )
+    match: Annotated[Literal["same-picture", "same-scene"], Note("match")] = Field(
+        default="same-picture",
+        description="What is looked for: the same picture, or the same scene (bursts, alike pictures).",
+    )
+    threshold: Annotated[Options, Note("match", default="by extractor", form="NUMBER or NAME=NUMBER")] = Field(
+        default=(), description="Least cosine, for all extractors or for one of them; see imgsieve calibrate."
+    )
+    k: Annotated[int, Field(ge=1, le=1000), Note("match")] = Field(
+        default=20, description="Nearest neighbours that are looked at, for each picture and extractor."
+    )
+    keep: Annotated[Names, Note("match", form="POLICY")] = Field(
+        default=("quality",),
+        description="Which copy is kept: quality, lexi, smallest, largest, newest, oldest, folder:PATTERN; "
+        "later ones break the ties of earlier ones.",
+    )
     relations: Annotated[Relations, Note("match")] = Field(
         default=("copy", "part"),
         description="What counts as a duplicate: copy (the same picture), part (a crop of it), "
@@ -147,6 +178,15 @@ class Settings(BaseModel, frozen=True):
     ] = Field(default_factory=cores, description="Processes that decode and measure pictures.")
     batch_size: Annotated[Count, Note("job", cost="this many small tensors per device")] = Field(
         default=32, description="Pictures that a device embeds at once."
+    )
+    devices: Annotated[Repeated, Note("job", cost="weights and a batch each", form="DEVICE")] = Field(
+        default=("auto",), description="Where models run: auto, cpu, cuda, cuda:N; one replica each, may repeat."
+    )
+    gpus: Annotated[Count | None, Note("job", default="all found")] = Field(
+        default=None, description="How many of the GPUs that are found to use."
+    )
+    gpu_memory_fraction: Annotated[float, Field(gt=0, le=1), Note("job")] = Field(
+        default=0.9, description="Share of a GPU's memory that may be used."
     )
     max_requests_per_second: Annotated[Rate, Note("job")] = Field(
         default=1000.0, description="Requests to the store per second at most, every attempt counted."
@@ -183,6 +223,9 @@ class Settings(BaseModel, frozen=True):
     )
     store_away_seconds: Annotated[Seconds, Note("job")] = Field(
         default=300.0, description="Seconds without any answer of the store after which the job stops, to be resumed."
+    )
+    log_format: Annotated[Literal["text", "json"], Note("job")] = Field(
+        default="text", description="Lines for people, or one JSON event a line."
     )
     scratch: Annotated[Folder | None, Note("job", default="the system's temporary folder")] = Field(
         default=None, description="A local folder for temporary files; nothing in it is needed after the run."

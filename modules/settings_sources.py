@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from modules.errors import UsageError
-from modules.settings import LONGEST, MIB, MOST, Folder, Note, Settings, redact
+from modules.settings import MIB, MOST, Folder, Note, Settings, redact
 
 ENV_PREFIX = "IMGSIEVE_"
 CONFIG_ENV = "IMGSIEVE_CONFIG"
@@ -65,12 +65,11 @@ def is_list(field: str) -> bool:
 
 def metavar(field: str) -> str:
     """How ``--help`` shows the value of a setting."""
-    annotation = _field(field).annotation
     if choices(field):
         return "|".join(choices(field))
-    if annotation in (int, float):
+    if _number(field):
         return "SIZE" if _is_size(field) else "N"
-    return "NAME,..." if is_list(field) else "PLACE"
+    return note_of(field).form or ("NAME,..." if is_list(field) else "PLACE")
 
 
 def allowed(field: str) -> str:
@@ -78,13 +77,17 @@ def allowed(field: str) -> str:
     annotation = _field(field).annotation
     if choices(field):
         return ("one or more of " if is_list(field) else "one of ") + ", ".join(choices(field))
-    if annotation is int:
-        return "a size such as 64 MiB or a number of bytes" if _is_size(field) else f"a whole number, 1 to {MOST:,}"
+    most = next((item.le for item in _field(field).metadata if isinstance(item, Le)), None)
+    if _number(field) is int:
+        return (
+            "a size such as 64 MiB or a number of bytes"
+            if _is_size(field)
+            else f"a whole number, 1 to {most or MOST:,}"
+        )
     if is_list(field):
-        return "one or more names, comma-separated"
+        return f"{note_of(field).form or 'one or more names'}, comma-separated"
     if annotation is float:
-        seconds = any(isinstance(item, Le) for item in _field(field).metadata)
-        return f"a number above 0, up to {LONGEST:,}" if seconds else "a number above 0"
+        return "a number above 0" if most is None else f"a number above 0, up to {most:,}"
     if annotation == Folder | None:
         return "an existing folder that may be written to"
     return "true or false" if annotation is bool else "a text that is not empty"
@@ -96,12 +99,19 @@ def default_text(field: str) -> str:
     if note_of(field).default:
         return note_of(field).default
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(value) or "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and _is_size(field):
         return f"{value // MIB} MiB"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(field: str) -> type[int] | type[float] | None:
+    """The kind of number that a setting is, whether or not it may be left out."""
+    annotation = _field(field).annotation
+    kinds = {annotation, *(get_args(kind)[0] if get_args(kind) else kind for kind in get_args(annotation))}
+    return int if int in kinds else float if float in kinds else None
 
 
 def _is_size(field: str) -> bool:

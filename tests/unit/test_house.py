@@ -20,14 +20,24 @@ ROOT = Path(__file__).resolve().parents[2]
 #: From the top down; a module imports from lower layers and from its own only.
 LAYERS = (
     {"main"},
+    {"modules.commands"},
     {"pipeline"},
+    {"modules.job"},
     {"modules.stages"},
     {"modules.deduplication", "modules.feature_extraction", "modules.distributed_processor", "modules.outputs"},
     {"modules.matching", "modules.features", "modules.quality", "modules.state"},
+    {"modules.devices"},
     {"modules.worker_pool", "modules.bounded_queue"},
     {"modules.store_thread", "modules.io_utils", "modules.memory_store", "modules.azure_utils", "modules.checksums"},
     {"modules.azure_access", "modules.azure_errors", "modules.request_gate", "modules.retry", "modules.token_bucket"},
-    {"modules.local_files", "modules.location", "modules.progress", "modules.settings", "modules.settings_sources"},
+    {
+        "modules.local_files",
+        "modules.location",
+        "modules.progress",
+        "modules.log_lines",
+        "modules.settings",
+        "modules.settings_sources",
+    },
     {"modules.records", "modules.errors", "modules.__init__"},
 )
 HEAVY = set(

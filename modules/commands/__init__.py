@@ -1,0 +1,1 @@
+"""What the command line does beside the job itself: one file a command."""
