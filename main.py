@@ -1,15 +1,16 @@
-"""The command line: arguments to settings, settings to the pipeline, errors to exit codes. No logic of the job."""
+"""The command line: arguments to settings, settings to a command, errors to exit codes. No logic of the job."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,24 +19,21 @@ import click
 
 from modules import __version__
 from modules.errors import EXIT_DONE_WITH_FAILURES, EXIT_INTERNAL, EXIT_RESUME, EXIT_USAGE, ImgsieveError
-from modules.progress import make_progress, print_summary
+from modules.log_lines import is_json, json_line, log_form, set_up_logging, visible
+from modules.progress import make_progress, page_fields, print_page, print_summary
 from modules.settings import AzureCredentials, Settings, redact
-from modules.settings_sources import default_text, env_name, flag_names, is_list, load, metavar
+from modules.settings_sources import default_text, env_name, flag_names, is_list, load, metavar, wants_json
 
 log = logging.getLogger("imgsieve")
-OURS = ("imgsieve", "pipeline", "modules")
-NOISY = ("azure", "aiohttp", "asyncio", "msal")
 #: Seconds that a clean end may take: a container is killed 30 s after its SIGTERM. The state outlives either.
 STOP_SECONDS = 25.0
 
-
-#: Control characters and marks that turn the direction of writing (Unicode TR 36): escaped in what a person reads.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def visible(text: str) -> str:
-    """``text`` on one line, with what a terminal would obey in it shown as an escape."""
-    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+#: The settings that each of the small commands shows as flags. All are read from environment and config.yaml.
+MODEL_FLAGS = ("features", "weights", "clip_output", "devices", "gpus", "gpu_memory_fraction", "batch_size")
+STORE_FLAGS = ("max_download_workers", "num_process_workers", "max_requests_per_second", "scratch")
+ESTIMATE_FLAGS = ("output", "state", "uniques", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
+CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
+HARDWARE_FLAGS = (*MODEL_FLAGS, "num_process_workers", "log_format")
 
 
 class RunByDefault(click.Group):
@@ -49,13 +47,11 @@ class RunByDefault(click.Group):
         return super().parse_args(ctx, args)
 
 
-def setting_options() -> list[click.Parameter]:
+def setting_options(names: tuple[str, ...]) -> list[click.Parameter]:
     """One click option per setting, derived from the model; values stay texts, the model validates them."""
-    options: list[click.Parameter] = [click.Argument(["source"], required=False)]
-    for name, field in Settings.model_fields.items():
-        flags = flag_names(name)
-        if not flags:
-            continue
+    options: list[click.Parameter] = []
+    for name in names:
+        field, flags = Settings.model_fields[name], flag_names(name)
         hint = f"{field.description}  [{env_name(name)}; default: {default_text(name)}]"
         if field.annotation is bool:
             off = "--no-" + flags[0].removeprefix("--")
@@ -63,6 +59,24 @@ def setting_options() -> list[click.Parameter]:
         else:
             options.append(click.Option([*flags, name], multiple=is_list(name), metavar=metavar(name), help=hint))
     return options
+
+
+def add_command(
+    name: str, callback: Any, short: str, flags: tuple[str, ...], *own: click.Parameter, source: bool = True
+) -> None:
+    """Add a subcommand with the flags of some settings, its own ones, and those that every command has.
+
+    short: what the list of commands says of it.
+    """
+    common = [
+        click.Option(["--config"], type=Path, metavar="FILE", help="YAML file of settings.  [IMGSIEVE_CONFIG]"),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Log every step."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Warnings and errors only: no progress, no summary."),
+    ]
+    place: list[click.Parameter] = [click.Argument(["source"], required=False)] if source else []
+    parameters = [*place, *own, *setting_options(flags), *common]
+    command = click.Command(name, callback=callback, help=callback.__doc__, short_help=short, params=parameters)
+    cli.add_command(command)
 
 
 @click.group(cls=RunByDefault, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -83,73 +97,125 @@ def run_command(config: Path | None, verbose: bool, quiet: bool, **flags: Any) -
 
     A value comes from the flag, else the environment variable named beside it, else config.yaml, else the default.
     """
-    set_up_logging(verbose=verbose, quiet=quiet)
-    settings = load({name: value for name, value in flags.items() if value != ()}, config=config)
-    log.debug("settings: %s", settings)
+    settings = _settings(config, verbose, quiet, flags)
     stop = threading.Event()
     listen(stop)
     import pipeline  # noqa: PLC0415 - loads the heavy libraries, which --help must not wait for
 
-    progress = make_progress(quiet=quiet)
+    progress = make_progress(quiet=quiet, as_json=is_json())
     try:
         summary = pipeline.run(settings, AzureCredentials.from_environment(), progress, stop)
     finally:
         progress.close()
-    if not quiet:
+    if not quiet and is_json():
+        click.echo(json_line("summary", asdict(summary)))
+    elif not quiet:
         print_summary(summary)
     if summary.failed == 0:
         return 0
     where = summary.failed_report or summary.report
-    click.echo(f"imgsieve: done, but {summary.failed:,} file(s) could not be used: see {where}", err=True)
+    text = f"done, but {summary.failed:,} file(s) could not be used: see {where}"
+    complain(text, EXIT_DONE_WITH_FAILURES, logging.WARNING)
     return EXIT_DONE_WITH_FAILURES
 
 
-cli.add_command(
-    click.Command(
-        "run",
-        callback=run_command,
-        help=run_command.__doc__,
-        params=[
-            *setting_options(),
-            click.Option(["--config"], type=Path, metavar="FILE", help="YAML file of settings.  [IMGSIEVE_CONFIG]"),
-            click.Option(["-v", "--verbose"], is_flag=True, help="Log every step."),
-            click.Option(["-q", "--quiet"], is_flag=True, help="Warnings and errors only: no progress, no table."),
-        ],
-    )
+def estimate_command(config: Path | None, verbose: bool, quiet: bool, **options: Any) -> int:
+    """Say what a run on SOURCE would read, copy and cost, and how long it may take. Writes nothing to the store.
+
+    Lists SOURCE, looks at what an earlier run has cached, and times a few of the pictures that are left.
+    """
+    own = {"sample": options.pop("sample"), "prices": options.pop("prices")}
+    return _look("estimate", _settings(config, verbose, quiet, options), quiet, own)
+
+
+def calibrate_command(config: Path | None, verbose: bool, quiet: bool, sample: int, **flags: Any) -> int:
+    """Measure how alike copies and different pictures of SOURCE are to each extractor, and suggest thresholds.
+
+    Takes a sample of the pictures and makes edits of them in memory. Writes nothing to the store.
+    """
+    return _look("calibrate", _settings(config, verbose, quiet, flags), quiet, {"sample": sample})
+
+
+def hardware_command(config: Path | None, verbose: bool, quiet: bool, **flags: Any) -> int:
+    """Show the processors and GPUs that were found, what a run would use of them, and why."""
+    settings = _settings(config, verbose, quiet, flags, needs_source=False)
+    page = importlib.import_module("modules.commands.hardware").run(settings)
+    _show("hardware", page)
+    return 0
+
+
+def _look(command: str, settings: Settings, quiet: bool, options: dict[str, Any]) -> int:
+    """Run a command that looks at pictures and prints a page."""
+    stop = threading.Event()
+    listen(stop)
+    module = importlib.import_module(f"modules.commands.{command}")  # heavy, so only now
+    progress = make_progress(quiet=quiet, as_json=is_json())
+    try:
+        page = module.run(settings, AzureCredentials.from_environment(), progress, stop, **options)
+    finally:
+        progress.close()
+    _show(command, page)
+    return 0
+
+
+def _settings(
+    config: Path | None, verbose: bool, quiet: bool, flags: dict[str, Any], *, needs_source: bool = True
+) -> Settings:
+    set_up_logging(verbose=verbose, quiet=quiet)
+    given = {name: value for name, value in flags.items() if value != ()}
+    settings = load(given, config=config, needs_source=needs_source)
+    log.debug("settings: %s", settings)
+    return settings
+
+
+def _show(command: str, page: Any) -> None:
+    if is_json():
+        click.echo(json_line(command, page_fields(page)))
+    else:
+        print_page(page)
+
+
+add_command(
+    "run",
+    run_command,
+    "Find the same pictures, keep the best of each.",
+    tuple(name for name in Settings.model_fields if flag_names(name)),
 )
-
-
-class RedactingFormatter(logging.Formatter):
-    """Masks secrets in the finished line, tracebacks included; names cannot forge lines or steer a terminal."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line without the traceback."""
-        return visible(super().formatMessage(record))
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as text, without secrets."""
-        return redact(super().format(record))
-
-
-class StderrHandler(logging.StreamHandler[Any]):
-    """Writes to what ``sys.stderr`` is now: progress bars replace it while they are on the screen."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        self.stream = sys.stderr
-        super().emit(record)
-
-
-def set_up_logging(*, verbose: bool, quiet: bool) -> None:
-    """Log to stderr: our own lines from info on (verbose: debug, quiet: warning), others' warnings."""
-    handler = StderrHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-    for name in OURS:
-        logging.getLogger(name).setLevel(level)
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+add_command(
+    "estimate",
+    estimate_command,
+    "Say what a run would read, copy, cost and take.",
+    ESTIMATE_FLAGS,
+    click.Option(
+        ["--prices"],
+        type=Path,
+        metavar="FILE",
+        help="YAML file of prices; without it, an example.",
+    ),
+    click.Option(
+        ["--sample"],
+        type=click.IntRange(0, 10_000),
+        default=24,
+        show_default=True,
+        metavar="N",
+        help="Pictures to read and time.",
+    ),
+)
+add_command(
+    "calibrate",
+    calibrate_command,
+    "Suggest thresholds, measured on a sample.",
+    CALIBRATE_FLAGS,
+    click.Option(
+        ["--sample"],
+        type=click.IntRange(2, 10_000),
+        default=200,
+        show_default=True,
+        metavar="N",
+        help="Pictures to read and to make edits of.",
+    ),
+)
+add_command("hardware", hardware_command, "Show what a run would use of this machine.", HARDWARE_FLAGS, source=False)
 
 
 def listen(stop: threading.Event, patience: float = STOP_SECONDS) -> None:
@@ -169,7 +235,7 @@ def listen(stop: threading.Event, patience: float = STOP_SECONDS) -> None:
     def ask() -> None:
         stop.set()
         time.sleep(patience)
-        complain(f"interrupted, and not ended within {patience:g} s: run again to resume")
+        complain(f"interrupted, and not ended within {patience:g} s: run again to resume", EXIT_RESUME)
         end()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -184,31 +250,42 @@ def listen(stop: threading.Event, patience: float = STOP_SECONDS) -> None:
     signal.signal(signal.SIGINT, on_signal)
 
 
-def complain(text: str) -> None:
-    """One line on stderr, without secrets."""
-    click.echo("imgsieve: " + visible(redact(text)), err=True)
+def complain(text: str, exit_code: int, level: int = logging.ERROR) -> None:
+    """How a run ended when it did not end well: one line on stderr, without secrets."""
+    if is_json():
+        log.log(level, "%s", text, extra={"event": "end", "fields": {"exit_code": exit_code}})
+    else:
+        click.echo("imgsieve: " + visible(redact(text)), err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry of ``python main.py`` and of the ``imgsieve`` script: run, then end with the exit code."""
-    sys.exit(_exit_code(sys.argv[1:] if arguments is None else arguments))
+    given = sys.argv[1:] if arguments is None else arguments
+    with log_form(as_json=wants_json(given)):
+        code = _exit_code(given)
+    sys.exit(code)
 
 
 def _exit_code(arguments: list[str]) -> int:
+    if is_json():
+        set_up_logging()  # for what goes wrong before a command sets up its own
     try:
         code = cli.main(args=arguments, prog_name="imgsieve", standalone_mode=False)
     except ImgsieveError as error:
         log.debug("the error in full", exc_info=True)
-        complain(str(error))
+        complain(str(error), error.exit_code)
         return error.exit_code
     except click.ClickException as error:
-        complain(f"{error.format_message().rstrip('.')}; see imgsieve run --help")
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = "imgsieve run" if context is None else context.command_path
+        complain(f"{error.format_message().rstrip('.')}; see {command} --help", EXIT_USAGE)
         return EXIT_USAGE
     except click.Abort:
         return EXIT_RESUME
     except Exception as error:
         log.critical("internal error", exc_info=True)
-        complain(f"internal error: {type(error).__name__}: {error}; the state is kept, the traceback is above")
+        text = f"internal error: {type(error).__name__}: {error}; the state is kept, the traceback is above"
+        complain(text, EXIT_INTERNAL)
         return EXIT_INTERNAL
     return code if isinstance(code, int) else 0
 

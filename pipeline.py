@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import logging
 import threading
 import time
 from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 
-from modules.deduplication import match, propose
+from modules.deduplication import same_picture, same_scene
+from modules.devices import stand_in_for
 from modules.distributed_processor import Bounds, Stream
 from modules.feature_extraction import (
     DECODER_VERSION,
     FACTS_FINGERPRINT,
     KEYPOINTS_FINGERPRINT,
     Analyser,
-    make_extractors,
 )
 from modules.features.base import Extractor
 from modules.job import Job, prepare
+from modules.matching.keep import Keep
+from modules.matching.thresholds import Thresholds
 from modules.outputs.finish import finish, finish_dry_run, run_document
 from modules.outputs.ledger import Ledger
 from modules.outputs.plan import Plan, write_plan
@@ -31,7 +33,7 @@ from modules.outputs.report import make_reports
 from modules.outputs.survey import survey
 from modules.progress import Progress
 from modules.quality.score import score
-from modules.records import Kind, RunSummary
+from modules.records import Kind, Pictures, RunSummary
 from modules.settings import AzureCredentials, Settings
 from modules.stages.analyse import Analyse
 from modules.stages.embed import Embedder
@@ -105,6 +107,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
         advance=job.progress.advance,
     )
     analyse = Analyse(Analyser(tuple(job.extractors), settings.max_image_pixels), families)
+    embedders, stand_in = embedders_of(job)
     # Blobs that are claimed equal wait for the first of them, and are on their own only where that one failed.
     for exact_pass in (True, False):
         work = (index.work(part, families.all, exact_pass=exact_pass) for part in index.parts())
@@ -112,11 +115,19 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
             itertools.chain.from_iterable(work),
             fetch=fetcher,
             analyse=analyse,
-            embedders=[Embedder(make_extractors(list(families.vectors)), "cpu")],
+            embedders=embedders,
             saver=saver,
+            stand_in=stand_in,
         )
         job.progress.advance(commit_claims(writer, index))
     return fetcher.downloaded
+
+
+def embedders_of(job: Job) -> tuple[list[Embedder], Embedder | None]:
+    """One for each device, with replicas of its own, and the one that steps in when all of them are lost."""
+    last_resort = stand_in_for(job.devices)
+    embedders = [Embedder(copy.deepcopy(job.extractors), device) for device in job.devices]
+    return embedders, Embedder(copy.deepcopy(job.extractors), last_resort) if last_resort else None
 
 
 def match_pictures(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex) -> None:
@@ -124,7 +135,8 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
     job.enter("matching")
     job.progress.phase("matching", None)
     index.number_pictures(families.all)
-    pictures = index.pictures(score)
+    keep = Keep.parse(job.settings.keep)
+    pictures = index.pictures(score, keep.order, job.layout.source)
     vectors = {
         extractor.name: (
             load_vectors(index, job.thread, job.layout.state, families.vectors[extractor.name], extractor.dim),
@@ -132,7 +144,30 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
         )
         for extractor in job.extractors
     }
-    verifier = Verifier(
+    settings = job.settings
+    thresholds = Thresholds.parse(settings.match, settings.threshold, list(vectors))
+    if settings.match == "same-scene":
+        grouping = same_scene(pictures, vectors, thresholds, settings.k, judged=job.advance)
+    else:
+        accepted = {KINDS[name] for name in settings.relations}
+        with contextlib.closing(make_verifier(job, families, writer, index, pictures)) as verifier:
+            grouping = same_picture(
+                pictures,
+                vectors,
+                thresholds,
+                settings.k,
+                verify=verifier,
+                accepted=accepted,
+                any_resolution=keep.any_resolution,
+            )
+    index.set_grouping(grouping.keeper, grouping.verdict, np.asarray(pictures.quality))
+
+
+def make_verifier(
+    job: Job, families: Families, writer: ShardWriter, index: ScratchIndex, pictures: Pictures
+) -> Verifier:
+    """What decides by geometry and pixels, with the verdicts that the state has cached."""
+    return Verifier(
         job.thread,
         state_prefix=job.layout.state,
         writer=writer,
@@ -146,10 +181,6 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
         shard_seconds=job.settings.shard_seconds,
         advance=job.progress.advance,
     )
-    accepted = {KINDS[name] for name in job.settings.relations}
-    with contextlib.closing(verifier):
-        grouping = match(pictures, partial(propose, pictures, vectors), verifier, accepted)
-    index.set_grouping(grouping.keeper, grouping.verdict, np.asarray(pictures.quality))
 
 
 def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloaded: int) -> RunSummary:
@@ -214,8 +245,8 @@ def summarise(job: Job, index: ScratchIndex, plan: Plan, published: PublishResul
 
 def families_of(extractors: list[Extractor]) -> Families:
     """The shard families that today's code and these extractors read and write."""
-    fingerprints = {extractor.name: extractor.fingerprint for extractor in extractors}
-    return Families.of(FACTS_FINGERPRINT, KEYPOINTS_FINGERPRINT, fingerprints)
+    vectors = {extractor.name: f"{extractor.family}/{extractor.fingerprint}" for extractor in extractors}
+    return Families.of(FACTS_FINGERPRINT, KEYPOINTS_FINGERPRINT, vectors)
 
 
 def decoder_of(settings: Settings) -> str:

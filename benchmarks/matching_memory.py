@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from modules import deduplication
+from modules.devices import Device
 from modules.matching import relations
 from modules.matching.relations import Verdicts
+from modules.matching.thresholds import Thresholds
 from modules.records import VERDICT_DTYPE, Float32Array, Kind, Pictures, UInt8Array
 
 DIM = 256
+NEIGHBOURS = 20
 FAMILY = 30
 COPIES = 3
 LIMIT = 1536
@@ -32,7 +35,7 @@ _BLOCK = 8192
 class Plain:
     """An extractor of ready-made vectors that has the eight variants of the perceptual one."""
 
-    name = "synthetic"
+    name = family = "synthetic"
     dim = DIM
 
     @property
@@ -44,7 +47,7 @@ class Plain:
         """As it is."""
         return rgb
 
-    def setup(self, device: str) -> None:
+    def setup(self, device: Device) -> None:
         """Nothing to load."""
 
     def embed(self, batch: UInt8Array) -> Float32Array:
@@ -80,6 +83,7 @@ def synthetic(rows: int) -> tuple[Pictures, NDArray[np.float16]]:
         quality=rng.uniform(0, 100, rows).astype(np.float32),
         texture=np.ones(rows, np.float32),
         phash=rng.integers(0, rows // 4 + 1, rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15),
+        rank=rng.permutation(rows).astype(np.int32),
     )
     return pictures, vectors
 
@@ -100,10 +104,11 @@ def main() -> int:
     rows = parser.parse_args().rows
     # Loads FAISS and its buffers, and lets both ways of searching run once.
     small, few = synthetic(500)
-    deduplication.match(small, lambda s: deduplication.propose(small, {"synthetic": (few, Plain())}, s), judge, ())
+    thresholds = Thresholds({Plain.name: 0.6})
+    deduplication.same_picture(small, {Plain.name: (few, Plain())}, thresholds, NEIGHBOURS, verify=judge, accepted=())
     base = memory("VmRSS")
     pictures, vectors = synthetic(rows)
-    families = {"synthetic": (vectors, Plain())}
+    families = {Plain.name: (vectors, Plain())}
     asked = 0
 
     def verify(pairs: NDArray[np.int32]) -> Verdicts:
@@ -112,8 +117,8 @@ def main() -> int:
         return judge(pairs)
 
     start = time.perf_counter()
-    found = deduplication.match(
-        pictures, lambda subset: deduplication.propose(pictures, families, subset), verify, (Kind.COPY, Kind.PART)
+    found = deduplication.same_picture(
+        pictures, families, thresholds, NEIGHBOURS, verify=verify, accepted=(Kind.COPY, Kind.PART)
     )
     used = (memory("VmHWM") - base) / rows
     print(f"rows {rows}, pairs a picture {asked / rows:.1f}, groups {len(found.keepers())}")

@@ -386,13 +386,12 @@ def _info(key: str, blob: BlobProperties) -> BlobInfo:
         bytes(settings.content_md5) if settings.content_md5 else None,
         settings.content_type,
         archived=blob.blob_tier == "Archive",
+        modified_ns=int(blob.last_modified.timestamp()) * 10**9 if blob.last_modified else 0,  # full seconds
     )
 
 
 def _credential(access: Access) -> str | dict[str, str] | None:
-    if access.key is not None:
-        return {"account_name": access.account, "account_key": access.key}
-    return access.sas
+    return access.sas if access.key is None else {"account_name": access.account, "account_key": access.key}
 
 
 def open_azure_store(location: Location, credentials: AzureCredentials | None, options: RequestOptions) -> AzureStore:

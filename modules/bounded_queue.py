@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from modules.errors import InterruptedRunError
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Closed(Exception):
-    """Every producer is done and the queue is empty."""
+    """Every producer is done, the queue is empty, and nobody may give anything back to it."""
 
 
 class Aborted(Exception):
@@ -89,6 +89,7 @@ class BoundedQueue(Generic[T]):
         self._max_bytes = max_bytes
         self._cancel = cancel
         self._producers = producers
+        self._claims = 0
         self._changed = threading.Condition()
         self._items: deque[tuple[T, int]] = deque()
         self._held_items = 0
@@ -147,6 +148,42 @@ class BoundedQueue(Generic[T]):
                 self._wait_for_item(None)
             return [self._take() for _ in range(min(most, len(self._items)))]
 
+    def claim(self, most: int, patience: float) -> list[T]:
+        """Take items that may come back: the queue does not close before :meth:`settle` or :meth:`put_back`.
+
+        Waits for ``most`` items, or as many as the queue holds, up to ``patience`` seconds from the first one on; takes
+        what is there then, or when nothing more can come. Raises Closed or Aborted.
+        """
+        enough = min(most, self._max_items)
+        with self._changed:
+            while True:
+                while not self._items:
+                    self._wait_for_item(None)
+                deadline = time.monotonic() + patience
+                while 0 < len(self._items) < enough and self._producers > 0:
+                    self._cancel.check_abort()
+                    if (left := deadline - time.monotonic()) <= 0:
+                        break
+                    self._changed.wait(left)
+                if self._items:  # another one may have taken them meanwhile
+                    self._claims += 1
+                    return [self._take() for _ in range(min(most, len(self._items)))]
+
+    def settle(self) -> None:
+        """Say that a claim is dealt with."""
+        with self._changed:
+            self._claims -= 1
+            self._changed.notify_all()
+
+    def put_back(self, items: Sequence[T]) -> None:
+        """End a claim: its items, which have no weight, are the first ones again, whether there is room or not."""
+        with self._changed:
+            self._claims -= 1
+            for item in reversed(items):
+                self._hold(0)
+                self._items.appendleft((item, 0))
+            self._changed.notify_all()
+
     def get_within(self, seconds: float | None) -> T | None:
         """Take the first item, None when none came within ``seconds``. Raises Closed or Aborted."""
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -158,6 +195,11 @@ class BoundedQueue(Generic[T]):
                 self._wait_for_item(left)
             return self._take()
 
+    def add_producers(self, count: int) -> None:
+        """Say that so many more will add items; before the queue can have closed."""
+        with self._changed:
+            self._producers += count
+
     def producer_done(self) -> None:
         """Say that one producer adds nothing more."""
         with self._changed:
@@ -166,7 +208,7 @@ class BoundedQueue(Generic[T]):
 
     def _wait_for_item(self, seconds: float | None) -> None:
         self._cancel.check_abort()
-        if self._producers <= 0:
+        if self._producers <= 0 and not self._claims:
             raise Closed
         self._changed.wait(seconds)
 

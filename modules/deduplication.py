@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 
 from modules.features.base import fingerprint
 from modules.matching import agreement, geometry, relations
-from modules.matching.candidates import propose
+from modules.matching.candidates import Search, Vectors, propose
 from modules.matching.geometry import Alignment, Size
 from modules.matching.groups import Grouping, assign, bridges
 from modules.matching.ledger import Ledger, Pairs
 from modules.matching.relations import Verdicts
+from modules.matching.scenes import SceneVerifier
+from modules.matching.thresholds import Thresholds
 from modules.records import VERDICT_DTYPE, Keypoints, Kind, Pictures
 
-__all__ = ["MATCHER_FINGERPRINT", "Grouping", "match", "propose", "verify_pair", "verify_pairs"]
+__all__ = ["MATCHER_FINGERPRINT", "Grouping", "match", "same_picture", "same_scene", "verify_pair", "verify_pairs"]
 
 log = logging.getLogger(__name__)
 
@@ -94,20 +97,60 @@ def verify_pairs(pairs: Sequence[tuple[Keypoints, Keypoints, Size, Size]]) -> Ve
     return verdicts
 
 
-def match(pictures: Pictures, propose: Propose, verify: Verify, accepted: Collection[Kind]) -> Grouping:
+def same_picture(
+    pictures: Pictures,
+    vectors: Vectors,
+    thresholds: Thresholds,
+    k: int,
+    *,
+    verify: Verify,
+    accepted: Collection[Kind],
+    any_resolution: bool = False,
+) -> Grouping:
+    """Groups of the same picture: vectors and hashes propose pairs, ``verify`` decides by geometry and pixels.
+
+    vectors: per extractor, float16 (n, d) of length 1, and the extractor. verify, accepted, any_resolution: as
+    :func:`match` has them.
+    """
+    log.info("same picture: pairs are proposed from a cosine of %s", thresholds.describe())
+    search = partial(propose, pictures, vectors, Search(thresholds.least, k))
+    return match(pictures, search, verify, accepted, any_resolution=any_resolution)
+
+
+def same_scene(
+    pictures: Pictures, vectors: Vectors, thresholds: Thresholds, k: int, *, judged: Callable[[int], None]
+) -> Grouping:
+    """Groups of the same scene: vectors propose and decide. judged: told how many pairs were, block by block."""
+    log.info(
+        "same scene: pairs count from a cosine of %s, by their mean; relations do not apply", thresholds.describe()
+    )
+    if thresholds.uncalibrated:
+        names = ", ".join(thresholds.uncalibrated)
+        log.warning("the thresholds of %s are uncalibrated: see what imgsieve calibrate says of your pictures", names)
+    if set(vectors) == {"perceptual"}:
+        log.warning("perceptual alone sees where edges and light lie, not what is shown: --features clip sees more")
+    search = Search(thresholds.least, k, hashes=False)
+    verify = SceneVerifier(pictures, vectors, thresholds.least, judged)
+    return match(pictures, partial(propose, pictures, vectors, search), verify, (Kind.SCENE,))
+
+
+def match(
+    pictures: Pictures, propose: Propose, verify: Verify, accepted: Collection[Kind], *, any_resolution: bool = False
+) -> Grouping:
     """Group the pictures, every duplicate directly matched with the keeper that stands for it.
 
     propose: candidate pairs among all pictures (None) or among a subset of rows, int32 (m, 2), i < j. verify:
     verdicts, VERDICT_DTYPE (m,), on such pairs with a = i, b = j; asked at most once for any pair. accepted:
-    the kinds that make a duplicate. The result depends on the pictures and the verdicts alone.
+    the kinds that make a duplicate. any_resolution: see :func:`modules.matching.relations.holds`. Of those that
+    match, the picture of the least rank is kept. The result depends on the pictures and the verdicts alone.
     """
     ledger = Ledger(len(pictures))
-    grouping = assign(pictures.quality, ledger, accepted)
+    grouping = assign(pictures.rank, ledger, accepted, any_resolution=any_resolution)
     searched = grouping.keepers()
     fresh = propose(None)
     while len(fresh):
         _judge(ledger, fresh, verify)
-        grouping = assign(pictures.quality, ledger, accepted)
+        grouping = assign(pictures.rank, ledger, accepted, any_resolution=any_resolution)
         keepers = grouping.keepers()
         log.info("%d pairs judged, %d groups", len(ledger), len(keepers))
         fresh = bridges(grouping, ledger, accepted)

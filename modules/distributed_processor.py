@@ -4,6 +4,9 @@
             coroutines             threads that           one thread             one thread
             MIN..MAX               feed OS processes      a device
 
+Devices pull batches from one queue. One that is lost gives its batch back to the others; the stand-in (the CPU)
+goes on when none is left.
+
 Every queue is bounded in items, the one of downloaded bytes also in bytes, so a slow stage slows all before it and
 memory stays flat. The stages themselves are plain callables that know nothing of threads.
 """
@@ -19,7 +22,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from modules.bounded_queue import Aborted, BoundedQueue, Cancellation, Closed
-from modules.errors import PictureError
+from modules.devices import DeviceLostError
+from modules.errors import PictureError, RetryLaterError
 from modules.records import Analysis, Fetched, Processed, WorkItem
 from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
@@ -28,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a stopped run may take to finish the pictures that it holds already; containers grant 30 in all.
 DRAIN_SECONDS = 15.0
+#: Seconds that a device waits for a full batch: models compute a full one anyhow, padded, so less is dearer each.
+FILL_SECONDS = 5.0
 
 Fetch = Callable[[WorkItem], Awaitable[Fetched | Processed]]
 Analyse = Callable[[bytes, frozenset[str]], Analysis]
@@ -62,7 +68,12 @@ class Bounds:
     def in_flight_images(self, devices: int = 1) -> int:
         """Pictures at most that are downloaded and not yet with the saver: what a kill can cost beside its rows."""
         feeders = self.num_process_workers + 1
-        return 3 * self.queue_items + feeders + devices * self.batch_size + 1
+        return 2 * self.queue_items + self.decoded_items + feeders + devices * self.batch_size + 1
+
+    @property
+    def decoded_items(self) -> int:
+        """Pictures that wait for a device at most: a full batch at least, or it could never come together."""
+        return max(self.queue_items, self.batch_size)
 
 
 def next_worker_count(current: int, fill: float, least: int, most: int) -> int:
@@ -80,9 +91,7 @@ def next_worker_count(current: int, fill: float, least: int, most: int) -> int:
 class Stream:
     """Runs every work item through the four stages, then returns; the first fatal error of any stage ends all."""
 
-    def __init__(
-        self, thread: StoreThread, bounds: Bounds, pool: WorkerPool, cancel: Cancellation, devices: int = 1
-    ) -> None:
+    def __init__(self, thread: StoreThread, bounds: Bounds, pool: WorkerPool, cancel: Cancellation) -> None:
         self._thread = thread
         self._bounds = bounds
         self._pool = pool
@@ -92,8 +101,12 @@ class Stream:
         self._fetched: BoundedQueue[Fetched] = BoundedQueue(
             bounds.queue_items, cancel, producers=1, max_bytes=bounds.queue_bytes
         )
-        self._decoded: BoundedQueue[Processed] = BoundedQueue(bounds.queue_items, cancel, producers=self._feeders)
-        self._finished: BoundedQueue[Processed] = BoundedQueue(bounds.queue_items, cancel, producers=1 + devices)
+        self._decoded: BoundedQueue[Processed] = BoundedQueue(bounds.decoded_items, cancel, producers=self._feeders)
+        # Its producers: the downloads, and the devices, which are known in run().
+        self._finished: BoundedQueue[Processed] = BoundedQueue(bounds.queue_items, cancel, producers=1)
+        self._devices_lock = threading.Lock()
+        self._devices = 0
+        self._stand_in: Embed | None = None
 
     def run(
         self,
@@ -103,12 +116,15 @@ class Stream:
         analyse: Analyse,
         embedders: Sequence[Embed],
         saver: Saver,
+        stand_in: Embed | None = None,
     ) -> None:
-        """Stream ``work``; ``embedders`` holds one callable a device.
+        """Stream ``work``, once; ``embedders`` holds one callable a device, ``stand_in`` takes over when all are lost.
 
         Raises the first fatal error, or InterruptedRunError once what was held is saved.
         """
         finished = threading.Event()
+        self._devices, self._stand_in = len(embedders), stand_in
+        self._finished.add_producers(len(embedders))
         workers = [self._spawn(f"process-{n}", lambda: self._process(analyse)) for n in range(self._feeders)]
         for n, embed in enumerate(embedders):
             workers.append(self._spawn(f"embed-{n}", partial(self._embed, embed)))
@@ -223,12 +239,39 @@ class Stream:
     # --- embed, save
 
     def _embed(self, embed: Embed) -> None:
+        """One device's worker, until nothing is left to embed for anybody or the device is lost."""
+        device: Embed | None = embed
         try:
-            while True:
-                for finished in embed(self._decoded.get_some(self._bounds.batch_size)):
+            while device is not None:
+                batch = self._decoded.claim(self._bounds.batch_size, FILL_SECONDS)
+                try:
+                    embedded = device(batch)
+                except DeviceLostError as error:
+                    device = self._successor(error, len(batch))
+                    self._decoded.put_back(batch)
+                    continue
+                for finished in embedded:
                     self._finished.put(finished)
+                self._decoded.settle()
         except Closed:
-            self._finished.producer_done()
+            log.debug("every picture is embedded")
+        self._finished.producer_done()
+
+    def _successor(self, error: DeviceLostError, pictures: int) -> Embed | None:
+        """Who goes on in a lost device's worker: nobody while there are others, then the stand-in.
+
+        Raises RetryLaterError when there is none.
+        """
+        with self._devices_lock:
+            self._devices -= 1
+            if self._devices:
+                log.warning("%s; its %d pictures go to the %d device(s) left", error, pictures, self._devices)
+                return None
+            if self._stand_in is None:
+                raise RetryLaterError(f"{error}, and no other device is left: see to it, run again") from error
+            successor, self._stand_in, self._devices = self._stand_in, None, 1
+        log.warning("%s; no other device is left, the CPU goes on with its %d pictures", error, pictures)
+        return successor
 
     def _save(self, saver: Saver) -> None:
         try:

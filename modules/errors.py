@@ -2,7 +2,8 @@
 
     ImgsieveError                1  an internal error
     ├── UsageError               2  a bad setting, argument, address or an output that is not ours
-    │   └── AccessError          2  wrong key, expired SAS, no permission: trying again cannot help
+    │   ├── AccessError          2  wrong key, expired SAS, no permission: trying again cannot help
+    │   └── MissingWeightsError  2  a model's weights are not at hand and cannot be fetched
     ├── StoreError               1  a request that the store answered with a refusal
     │   ├── NotFoundError        1  no such blob
     │   ├── ConditionFailedError 1  the blob is not (or no longer) the one that the condition names
@@ -40,6 +41,10 @@ class UsageError(ImgsieveError):
 
 class AccessError(UsageError):
     """The store refused the credentials."""
+
+
+class MissingWeightsError(UsageError):
+    """An extractor's weights are in no file that was given, not in the hub's cache, and cannot be fetched."""
 
 
 class StoreError(ImgsieveError):

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
-from PIL import __version__ as pillow_version
 
-from modules.errors import UsageError
-from modules.features import decode, keypoints
+from modules.features import decode, formats, keypoints
 from modules.features.base import Extractor, fingerprint
 from modules.features.decode import Decoded
 from modules.features.hashes import phash
-from modules.features.perceptual import Perceptual
 from modules.quality import colour, measures
+from modules.quality.compression import compression
 from modules.records import Analysis, Facts, Keypoints
 
 #: Raised by hand when a column of facts changes its meaning.
-FACTS_VERSION = 1
-#: A failure is only believed by the decoder that had it: a newer Pillow may read what an older one did not.
-DECODER_VERSION = f"{decode.VERSION}-pillow-{pillow_version}"
+FACTS_VERSION = 2
+#: A failure is only believed by the decoder that had it: a newer library may read what an older one did not.
+DECODER_VERSION = f"{decode.VERSION}-{formats.LIBRARIES}"
 FACTS_FINGERPRINT = fingerprint("facts", FACTS_VERSION, decode.VERSION)
 KEYPOINTS_FINGERPRINT = fingerprint("keypoints", keypoints.VERSION, decode.VERSION)
-
-#: Every extractor by its name in ``--features``.
-EXTRACTORS: dict[str, Callable[[], Extractor]] = {Perceptual.name: Perceptual}
-AUTO = (Perceptual.name,)
-
-
-def resolve_features(names: str | Sequence[str]) -> list[str]:
-    """Names of extractors for what was asked, each once, in order: ``auto`` stands for the default ones.
-
-    Raises UsageError for none or an unknown one.
-    """
-    asked = names.replace(",", " ").split() if isinstance(names, str) else list(names)
-    resolved: list[str] = []
-    for name in asked:
-        resolved.extend(AUTO if name == "auto" else (name,))
-    unknown = [name for name in resolved if name not in EXTRACTORS]
-    if unknown or not resolved:
-        known = ", ".join(["auto", *EXTRACTORS])
-        what = f"unknown extractor {unknown[0]!r}" if unknown else "no extractor given"
-        raise UsageError(f"features: {what}; known are {known}")
-    return list(dict.fromkeys(resolved))
-
-
-def make_extractors(names: str | Sequence[str]) -> list[Extractor]:
-    """Extractors by name, not set up yet. Raises UsageError for an unknown one."""
-    return [EXTRACTORS[name]() for name in resolve_features(names)]
 
 
 def init_worker() -> None:
@@ -90,18 +61,26 @@ def measure(decoded: Decoded, size: int) -> Facts:
     """Facts of a decoded picture whose file has ``size`` bytes."""
     header, rgb = decoded.header, decoded.rgb
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    sigma = measures.noise_level(grey)
+    palette = colour.palette(rgb)
     return Facts(
         width=header.width,
         height=header.height,
         format=header.format,
         size=size,
-        sharpness=measures.sharpness(grey),
+        sharpness=measures.sharpness(grey, decoded.native, header.width * header.height, sigma),
         exposure=measures.exposure(grey),
-        compression=measures.compression(header, grey, decoded.full),
+        contrast=measures.contrast(rgb),
+        noise=measures.noise(sigma),
+        compression=compression(header, decoded.native),
         texture=measures.texture(grey),
-        dominant_colours=colour.dominant_colours(rgb),
+        dominant_colours=len(palette) // 4,
+        palette=palette,
         phash=phash(grey),
         hsv_histogram=colour.hsv_histogram(rgb),
+        taken=decoded.metadata.taken,
+        camera=decoded.metadata.camera,
+        gps=decoded.metadata.gps,
     )
 
 

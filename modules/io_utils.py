@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 #: Names of files that are being written (a UUID follows); a killed process may leave some, no listing shows them.
 _TEMPORARY = re.compile(r"\.imgsieve-[0-9a-f]{32}")
+_FAR = 2**63 - 1
 
 
 class Lease(Protocol):
@@ -267,7 +268,8 @@ def _describe(path: str, key: str) -> BlobInfo | None:
         raise
     if not stat.S_ISREG(status.st_mode):
         return None
-    return BlobInfo(key, status.st_size, _etag(status))
+    # A file may say that it was changed in a year that the state's 64 bits do not reach.
+    return BlobInfo(key, status.st_size, _etag(status), modified_ns=sorted((-_FAR, status.st_mtime_ns, _FAR))[1])
 
 
 def _walk(folder: str, prefix: str, after: str) -> Iterator[BlobInfo]:

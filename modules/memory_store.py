@@ -25,12 +25,14 @@ class _Hold:
 class MemoryStore:
     """Blobs in a dict, key ``container/name``.
 
-    on_request: called with (operation, key) before each request; what it raises is the request's failure. reads,
-    copies, writes, deletes: what was asked so far, failures included. requests: how many requests of any kind.
+    modified: when each blob was written last, nanoseconds of the wall clock; tests may set it. on_request: called with
+    (operation, key) before each request; what it raises is the request's failure. reads, copies, writes, deletes: what
+    was asked so far, failures included. requests: how many requests of any kind.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.blobs: dict[str, Content] = {}
+        self.modified: dict[str, int] = {}
         self.reads: list[str] = []
         self.copies: list[tuple[str, str]] = []
         self.writes: list[str] = []
@@ -49,6 +51,7 @@ class MemoryStore:
     def _put(self, key: str, data: bytes) -> str:
         self._versions += 1
         self.blobs[key] = Content(data, f"0x{self._versions:016X}")
+        self.modified[key] = time.time_ns()
         return self.blobs[key].etag
 
     def _get(self, key: str, etag: str | None) -> Content:
@@ -62,7 +65,8 @@ class MemoryStore:
     def _info(self, key: str) -> BlobInfo:
         content = self.blobs[key]
         md5 = hashlib.md5(content.data, usedforsecurity=False).digest()
-        return BlobInfo(key, len(content.data), content.etag, md5, "application/octet-stream")
+        kind, modified = "application/octet-stream", self.modified.get(key, 0)
+        return BlobInfo(key, len(content.data), content.etag, md5, kind, modified_ns=modified)
 
     def address(self, key: str) -> str:
         """See :meth:`Store.address`."""

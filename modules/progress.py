@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,6 +29,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # the record is numpy's neighbour, and --help is to stay light
     from modules.records import RunSummary
+
+log = logging.getLogger(__name__)
 
 PLAIN_SECONDS = 10.0
 
@@ -106,24 +111,12 @@ class RichProgress:
         self._bars.stop_task(self._task)
 
 
-class PlainProgress:
-    """Lines for a log: at the start and end of a phase, and every ``every`` seconds between.
+class _PacedProgress(ABC):
+    """Says something at the start and end of a phase, and every ``every`` seconds between."""
 
-    stamp: what stands before each line, the time of day for instance.
-    """
-
-    def __init__(
-        self,
-        stream: TextIO,
-        *,
-        every: float = PLAIN_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-        stamp: Callable[[], str] = str,
-    ) -> None:
-        self._stream = stream
+    def __init__(self, every: float, clock: Callable[[], float]) -> None:
         self._every = every
         self._clock = clock
-        self._stamp = stamp
         self._lock = threading.Lock()
         self._name: str | None = None
         self._total: int | None = None
@@ -131,14 +124,14 @@ class PlainProgress:
         self._began = self._said = 0.0
 
     def phase(self, name: str, total: int | None) -> None:
-        """End the phase before with a line, and say what begins."""
+        """End the phase before, and say what begins."""
         with self._lock:
             if name != self._name:
                 self._end()
                 self._name, self._done = name, 0
                 self._began = self._said = self._clock()
             self._total = total
-            self._say(f"{name}: {total:,} to do" if total is not None else name)
+            self._say(f"{name}: {total:,} to do" if total is not None else name, **self._fields("begun"))
 
     def advance(self, count: int = 1) -> None:
         """Count, and say so when it is time."""
@@ -147,7 +140,7 @@ class PlainProgress:
             now = self._clock()
             if self._name is not None and now - self._said >= self._every:
                 self._said = now
-                self._say(self._line(now - self._began))
+                self._say(self._line(now - self._began), **self._fields("going"))
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -155,14 +148,15 @@ class PlainProgress:
             self._say(text)
 
     def close(self) -> None:
-        """End the last phase with a line."""
+        """End the last phase."""
         with self._lock:
             self._end()
 
     def _end(self) -> None:
         if self._name is not None:
             elapsed = duration(self._clock() - self._began)
-            self._say(f"{self._name}: {self._done:,} done in {elapsed}" if self._done else f"{self._name}: {elapsed}")
+            text = f"{self._name}: {self._done:,} done in {elapsed}" if self._done else f"{self._name}: {elapsed}"
+            self._say(text, **self._fields("ended"))
             self._name = None
 
     def _line(self, elapsed: float) -> str:
@@ -175,9 +169,54 @@ class PlainProgress:
             line += f", {duration(max(0, self._total - self._done) / rate)} left"
         return line
 
-    def _say(self, text: str) -> None:
+    def _fields(self, state: str) -> dict[str, object]:
+        """The same in numbers; rate: items a second since the phase began, None while there are none."""
+        elapsed = self._clock() - self._began
+        return {
+            "state": state,
+            "phase": self._name,
+            "done": self._done,
+            "total": self._total,
+            "rate": round(self._done / elapsed, 3) if self._done and elapsed > 0 else None,
+            "seconds": round(elapsed, 3),
+        }
+
+    @abstractmethod
+    def _say(self, text: str, **fields: object) -> None:
+        """Say it in words or in numbers."""
+
+
+class PlainProgress(_PacedProgress):
+    """Lines for a log.
+
+    stamp: what stands before each line, the time of day for instance.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        every: float = PLAIN_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        stamp: Callable[[], str] = str,
+    ) -> None:
+        super().__init__(every, clock)
+        self._stream = stream
+        self._stamp = stamp
+
+    def _say(self, text: str, **fields: object) -> None:
         self._stream.write(f"{self._stamp()}{text}\n")
         self._stream.flush()
+
+
+class JsonProgress(_PacedProgress):
+    """Events of the log, for machines: ``progress`` with phase, done, total, rate and seconds."""
+
+    def __init__(self, *, every: float = PLAIN_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(every, clock)
+
+    def _say(self, text: str, **fields: object) -> None:
+        log.info("%s", text, extra={"event": "progress" if fields else "note", "fields": fields})
 
 
 class SilentProgress:
@@ -196,11 +235,13 @@ class SilentProgress:
         """Nothing."""
 
 
-def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """Bars where ``stream`` (default stderr) is a terminal, plain lines elsewhere, nothing if ``quiet``."""
+def make_progress(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None = None) -> Progress:
+    """Bars where ``stream`` (default stderr) is a terminal, plain lines elsewhere, events, nothing if ``quiet``."""
     target = stream or sys.stderr
     if quiet:
         return SilentProgress()
+    if as_json:
+        return JsonProgress()
     console = Console(file=target)
     return RichProgress(console) if console.is_terminal else PlainProgress(target, stamp=log_stamp)
 
@@ -261,8 +302,23 @@ def summary_table(summary: RunSummary) -> Table:
     return table
 
 
-def print_summary(summary: RunSummary, stream: TextIO | None = None) -> None:
-    """Print :func:`summary_table` to ``stream`` (default stdout); a log without a width gets 100 columns."""
+def print_page(page: RenderableType, stream: TextIO | None = None) -> None:
+    """Print tables and text to ``stream`` (default stdout); a log without a width gets 100 columns."""
     target = stream or sys.stdout
     width = None if target.isatty() else 100
-    Console(file=target, width=width, highlight=False).print(summary_table(summary))
+    Console(file=target, width=width, highlight=False).print(page)
+
+
+def print_summary(summary: RunSummary, stream: TextIO | None = None) -> None:
+    """Print :func:`summary_table` as :func:`print_page` does."""
+    print_page(summary_table(summary), stream)
+
+
+def page_fields(page: object) -> dict[str, object]:
+    """A page for machines: what its ``as_json()`` gives, else the ``lines`` that it prints."""
+    if hasattr(page, "as_json"):
+        fields: dict[str, object] = page.as_json()
+        return fields
+    text = io.StringIO()
+    Console(file=text, width=100, highlight=False).print(page)
+    return {"lines": [line.rstrip() for line in text.getvalue().splitlines()]}

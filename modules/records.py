@@ -151,6 +151,7 @@ class Kind(enum.IntEnum):
     EMBEDDED = 3
     RELATED = 4
     EXACT = 5
+    SCENE = 6
 
 
 #: One verdict on a pair (a, b). cover_a: share of a that b shows; cover_b: share of b that a shows, both 0 to 1.
@@ -175,7 +176,8 @@ class Pictures:
     """The distinct pictures (by SHA-256) of a run as columns, ordered by the first locator of each.
 
     Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32,
-    0 to 100. texture: float32, 0 to 1. phash: uint64.
+    0 to 100. texture: float32, 0 to 1. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0
+    for the one to keep before all others.
     """
 
     sha: UInt8Array
@@ -185,9 +187,27 @@ class Pictures:
     quality: Float32Array
     texture: Float32Array
     phash: NDArray[np.uint64]
+    rank: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.sha)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One blob among the copies of a picture: what keep policies choose by.
+
+    path: relative to the source, with ``/``. size: bytes. modified_ns: nanoseconds since 1970 in UTC, 0 if unknown.
+    width, height: pixels. quality: 0 to 100. metadata: how many of time, camera and place its EXIF data tell, 0 to 3.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    width: int
+    height: int
+    quality: float
+    metadata: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +217,7 @@ class Decision:
     group: 1-based, in the order of the groups' best blobs. picture: row in :class:`Pictures`. witness: key of the
     kept blob that a duplicate was matched with, None for the best one. relation: None for the best one.
     claimed: it or its witness was not read: equal to one that was, by the listing's size and Content-MD5.
-    similarity: 0 to 1.
+    similarity: 0 to 1. From ``width`` on: as in :class:`Facts`.
     """
 
     key: str
@@ -217,7 +237,16 @@ class Decision:
     height: int
     format: str
     quality: float
+    sharpness: float
+    exposure: float
+    contrast: float
+    noise: float
+    compression: float
     dominant_colours: int
+    palette: bytes
+    taken: str
+    camera: str
+    gps: bool
     hsv_histogram: bytes
 
 

@@ -149,7 +149,7 @@ class Settings(BaseModel, frozen=True):
     k: Annotated[int, Field(ge=1, le=1000), Note("match")] = Field(
         default=20, description="Nearest neighbours that are looked at, for each picture and extractor."
     )
-    keep: Annotated[Names, Note("match", form="POLICY")] = Field(
+    keep: Annotated[Repeated, Note("match", form="POLICY")] = Field(
         default=("quality",),
         description="Which copy is kept: quality, lexi, smallest, largest, newest, oldest, folder:PATTERN; "
         "later ones break the ties of earlier ones.",

@@ -7,8 +7,9 @@ derived from the fields of :class:`modules.settings.Settings`, so that a setting
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args, get_origin
 
@@ -124,14 +125,16 @@ def load(
     config: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     folder: Path = Path("."),
+    needs_source: bool = True,
 ) -> Settings:
     """The settings of a job from all their places.
 
     flags: field name to value as given on the command line (None: not given). config: the YAML file, else the
-    one that IMGSIEVE_CONFIG names, else config.yaml in ``folder`` if there. Raises UsageError, in one line, for
-    an unknown setting and for a bad value, naming it, its value, where it came from and what is allowed.
+    one that IMGSIEVE_CONFIG names, else config.yaml in ``folder`` if there. needs_source: False for a command that
+    reads no pictures, whose settings then name ``folder``. Raises UsageError, in one line, for an unknown setting and
+    for a bad value, naming it, its value, where it came from and what is allowed.
     """
-    named = config or (Path(environ[CONFIG_ENV]) if environ.get(CONFIG_ENV) else None)
+    named = config or _named_config(environ)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for origin, layer in (
@@ -143,6 +146,8 @@ def load(
             flag = next(iter(flag_names(field)), "the SOURCE argument")
             values[field] = value
             origins[field] = origin.format(file=named or CONFIG_FILE, env=env_name(field), flag=flag)
+    if not needs_source:
+        values.setdefault("source", str(folder))
     if "source" not in values:
         raise UsageError(
             "no source given: name a folder or container (imgsieve SOURCE), or set IMGSIEVE_SOURCE, "
@@ -152,6 +157,39 @@ def load(
         return Settings.model_validate(values)
     except ValidationError as error:
         raise UsageError(_one_line(error, values, origins)) from None
+
+
+def wants_json(arguments: Sequence[str], *, environ: Mapping[str, str] = os.environ, folder: Path = Path(".")) -> bool:
+    """Whether ``log_format`` is json, told before anything is parsed: errors of parsing have that form too.
+
+    Looks where :func:`load` does, in the same order, and raises nothing: what is wrong there load says.
+    """
+    asked = _last_value(arguments, "--log-format") or environ.get(env_name("log_format"), "").strip()
+    if asked:
+        return asked == "json"
+    config = _last_value(arguments, "--config")
+    try:
+        content = _yaml_content(Path(config) if config else _named_config(environ), folder)
+    except UsageError:
+        return False
+    return content.get("log_format") == "json"
+
+
+def _last_value(arguments: Sequence[str], flag: str) -> str | None:
+    """The value that counts of a flag on a command line: the last one before ``--``."""
+    found = None
+    for word, following in itertools.zip_longest(arguments, arguments[1:]):
+        if word == "--":
+            break
+        if word == flag:
+            found = following
+        elif word.startswith(flag + "="):
+            found = word.partition("=")[2]
+    return found
+
+
+def _named_config(environ: Mapping[str, str]) -> Path | None:
+    return Path(environ[CONFIG_ENV]) if environ.get(CONFIG_ENV) else None
 
 
 def _field(name: str) -> FieldInfo:
@@ -168,6 +206,16 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, object]:
 
 
 def _read_yaml(named: Path | None, folder: Path) -> dict[str, object]:
+    content = _yaml_content(named, folder)
+    for key in content:
+        if key not in Settings.model_fields:
+            path = named or folder / CONFIG_FILE
+            raise UsageError(f"unknown setting {key} in {path}{_nearest(str(key).lower(), Settings.model_fields)}")
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _yaml_content(named: Path | None, folder: Path) -> dict[str, object]:
+    """What the file holds, empty where there is none that need be there; keys are not looked at."""
     path = named or folder / CONFIG_FILE
     if named is None and not path.exists():
         return {}
@@ -183,10 +231,7 @@ def _read_yaml(named: Path | None, folder: Path) -> dict[str, object]:
         return {}
     if not isinstance(content, dict):
         raise UsageError(f"config file {path} must hold lines of the form 'setting: value'")
-    for key in content:
-        if key not in Settings.model_fields:
-            raise UsageError(f"unknown setting {key} in {path}{_nearest(str(key).lower(), Settings.model_fields)}")
-    return {key: value for key, value in cast("dict[str, object]", content).items() if value is not None}
+    return cast("dict[str, object]", content)
 
 
 def _place(error: yaml.YAMLError) -> str:

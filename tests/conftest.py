@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from modules.memory_store import MemoryStore
 from modules.store_thread import StoreThread
 from tests.azurite import Azurite
 from tests.publishing import World
+
+# Tests have no models but those that they make, whatever this machine has: ``auto`` is ``perceptual`` for them. Set
+# before the hub's client is loaded, here and in the processes that tests start.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=os.path.join(tempfile.gettempdir(), "imgsieve-tests-no-hub"))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ def decision(
     etag: str = "e1",
     data: bytes = b"picture",
     format: str = "JPEG",
+    camera: str = "",
+    gps: bool = False,
 ) -> Decision:
     """A decision on one blob of ``data``; best unless it has a relation or is said not to be."""
     if best is None:
@@ -47,6 +49,15 @@ def decision(
         height=480,
         format=format,
         quality=71.239,
+        sharpness=0.5,
+        exposure=0.25,
+        contrast=0.125,
+        noise=1.0,
+        compression=0.75,
         dominant_colours=3,
+        palette=bytes([0xA1, 0xB2, 0xC3, 105, 0, 0, 0, 51]),
+        taken="2024-05-01 12:00:00",
+        camera=camera,
+        gps=gps,
         hsv_histogram=histogram,
     )

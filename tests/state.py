@@ -25,7 +25,7 @@ from modules.store_thread import StoreThread
 
 STATE = "c/out/_state/"
 DECODER = "d2"
-FAMILIES = Families.of("f1", "k1", {"perceptual": "p1", "clip": "c1"})
+FAMILIES = Families.of("f1", "k1", {"perceptual": "perceptual/p1", "clip": "clip/c1"})
 WANTED = FAMILIES.all
 
 
@@ -42,7 +42,23 @@ def facts(seed: int = 1, **changes: int) -> Facts:
     values = {"width": 40, "height": 30, "phash": (1 << 63) + seed, **changes}
     size, colours = 1000 + seed, seed % 7
     return Facts(
-        values["width"], values["height"], "jpeg", size, 0.5, 0.25, 0.75, 1.0, colours, values["phash"], bytes(128)
+        values["width"],
+        values["height"],
+        "jpeg",
+        size,
+        sharpness=0.5,
+        exposure=0.25,
+        contrast=0.5,
+        noise=1.0,
+        compression=0.75,
+        texture=1.0,
+        dominant_colours=colours,
+        palette=bytes(range(4)),
+        phash=values["phash"],
+        hsv_histogram=bytes(128),
+        taken="2024-05-01 12:00:00",
+        camera="",
+        gps=bool(seed % 2),
     )
 
 

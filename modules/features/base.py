@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+from modules.devices import Device
 from modules.records import Float32Array, UInt8Array
 
 
@@ -15,7 +16,9 @@ class Extractor(Protocol):
     """
 
     name: str
-    """As in ``--features``; also the name of its shard family."""
+    """As in ``--features``."""
+    family: str
+    """The name of its shard family, safe in a key: letters, digits, ``.``, ``_`` and ``-`` only."""
     dim: int
     """Length of a vector."""
 
@@ -26,13 +29,14 @@ class Extractor(Protocol):
     def prepare(self, rgb: UInt8Array) -> UInt8Array:
         """In a decode process: the working picture, uint8 (h, w, 3), to this extractor's own small uint8 input."""
 
-    def setup(self, device: str) -> None:
-        """In a device worker: load weights onto ``device`` (``cpu`` or a torch device name)."""
+    def setup(self, device: Device) -> None:
+        """In a device worker: load weights onto ``device``. Again with another batch size, this costs nothing."""
 
     def embed(self, batch: UInt8Array) -> Float32Array:
         """Inputs of :meth:`prepare` stacked, uint8 (n, ...), to float32 (n, dim), each of length 1.
 
-        A picture's vector does not depend on the batch that it came in.
+        A picture's vector does not depend on the batch that it came in: models see every batch padded to the
+        device's batch size.
         """
 
     def variants(self, vectors: Float32Array) -> list[Float32Array]:

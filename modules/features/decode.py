@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import warnings
@@ -15,25 +14,20 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from modules.errors import PictureError
+from modules.features import formats, metadata
+from modules.features.metadata import Metadata
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when the same bytes would give another working picture, or a failure where there was none.
 VERSION = 1
 #: Long side of the working picture; smaller pictures stay as they are.
 WORKING_SIDE = 512
+_NATIVE_SIDE = 512
+# A larger JPEG is not decoded a second time at its own size.
+_TWICE_PIXELS = 2_000_000
 #: Pixels that are converted at once: some 50 MB in the dearest form.
 _BAND_PIXELS = 4_000_000
 
-#: What a file starts with, and the one Pillow plugin that may then read it (JPEG's sees to MPO).
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"RIFF": "WEBP",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"GIF8": "GIF",
-}
 # What Pillow's plugins raise on broken files. MemoryError is left out on purpose: it is not the picture's fault.
 _BROKEN = (
     OSError,
@@ -51,9 +45,6 @@ _BROKEN = (
     Image.DecompressionBombError,
 )
 _GREY_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-
-# The pixel limit is the caller's and is checked before decoding; Pillow's own one would only warn.
-Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +68,16 @@ class DecodedHeader:
 class Decoded:
     """A header and its working picture: RGB uint8 (h, w, 3), long side at most WORKING_SIDE, never enlarged.
 
-    full: the working picture has every pixel of the file (it was not made smaller).
+    native: a part of the picture at its own size, uint8 (h, w), grey, as stored (not turned upright), cut at multiples
+    of 8, sides at most 512; None of JPEG pictures over 2 megapixels and of more than 8 bits of grey. full: the working
+    picture has every pixel of the file (it was not made smaller). metadata: what its EXIF data say.
     """
 
     header: DecodedHeader
     rgb: UInt8Array
+    native: UInt8Array | None
     full: bool
+    metadata: Metadata
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -97,57 +92,89 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         # Pillow warns of odd metadata in pictures that it decodes all the same.
         warnings.simplefilter("ignore")
         image = _open(data)
-        if image.width < 1 or image.height < 1:
-            raise PictureError("the picture has no pixels")
-        if image.width * image.height > max_pixels:
-            raise PictureError(
-                f"has {image.width} x {image.height} pixels, over the limit of {max_pixels}; "
-                "raise IMGSIEVE_MAX_IMAGE_PIXELS"
-            )
+        name = formats.name_of(image)
+        _check_size(*image.size, max_pixels)
+        if name == "HEIC":
+            _check_size(*formats.coded_size(data, image.size), max_pixels)
         try:
-            return _decode(image, data)
+            return _decode(image, name, data, max_pixels)
         except _BROKEN as error:
-            raise PictureError(_reason(str(image.format), error)) from error
+            raise _failure(name, error) from error
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise PictureError("the picture has no pixels")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"has {width} x {height} pixels, over the limit of {max_pixels}; raise IMGSIEVE_MAX_IMAGE_PIXELS"
+        )
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
-    known = next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
-    if known is None or (known == "WEBP" and data[8:12] != b"WEBP"):
-        raise PictureError("not a picture format that is read here")
+    name = formats.identify(data)
     try:
-        return Image.open(io.BytesIO(data), formats=(known,))
+        return formats.open_image(data, name)
     except UnidentifiedImageError as error:
-        raise PictureError(f"truncated or broken header of a {known} picture") from error
+        article = "an" if name == "AVIF" else "a"
+        raise PictureError(f"truncated or broken header of {article} {name} picture") from error
     except _BROKEN as error:
-        raise PictureError(_reason(known, error)) from error
+        raise _failure(name, error) from error
 
 
-def _reason(name: str, error: BaseException) -> str:
-    """One clean line: the same bytes must give the same report, so no memory addresses."""
+def _failure(name: str, error: BaseException) -> PictureError | MemoryError:
+    """One clean line: the same bytes must give the same report, so no memory addresses.
+
+    The native decoders of AVIF and HEIC report a lack of memory as a plain error: that is not the picture's fault.
+    """
     text = re.sub(r"\s+", " ", re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "the file", str(error))).strip()
-    label = "JPEG" if name == "MPO" else name
-    if "truncated" in text.lower() or isinstance(error, EOFError):
-        return f"truncated {label} picture"
-    return f"broken {label} picture: {text[:200] or type(error).__name__}"
+    lower = text.lower()
+    if "out of memory" in lower or ("memory allocation error" in lower and "limit exceeded" not in lower):
+        return MemoryError(f"{name} picture: {text[:200]}")
+    if "truncated" in lower or "end of file" in lower or isinstance(error, EOFError):
+        return PictureError(f"truncated {name} picture")
+    return PictureError(f"broken {name} picture: {text[:200] or type(error).__name__}")
 
 
-def _decode(image: ImageFile.ImageFile, data: bytes) -> Decoded:
+def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int) -> Decoded:
     width, height = image.size
-    name = "JPEG" if image.format == "MPO" else str(image.format)
     if name == "JPEG":
         # Lets libjpeg decode at 1/2, 1/4 or 1/8, still no smaller than the working picture.
         image.draft(None, _fit(width, height, WORKING_SIDE))
     palette = image.mode in ("P", "PA", "1")
     image.load()
+    if name == "HEIC":
+        # Its size may change by decoding; libheif itself refuses pixels far beyond what the header says.
+        _check_size(*image.size, max_pixels)
+        width, height = image.size
     tables = getattr(image, "quantization", None)
     table = tuple(int(step) for step in tables[min(tables)]) if name == "JPEG" and tables else None
     lossless = _is_lossless(name, data, str(image.info.get("compression")))
     turn = _orientation(image)
     rgb = _orient(shrink(_to_rgb(image), WORKING_SIDE), turn)
+    if image.size == (width, height):
+        native = _native(image)
+    elif width * height <= _TWICE_PIXELS:
+        # Decoded at 1/2 or less: its lightness alone, once more. Larger ones would take longer than all the rest.
+        whole = formats.open_image(data, name)
+        whole.draft("L", whole.size)
+        native = _native(whole)
+    else:
+        native = None
     if turn >= 5:
         width, height = height, width
     header = DecodedHeader(width, height, name, table, lossless, palette)
-    return Decoded(header, rgb, max(width, height) <= WORKING_SIDE)
+    return Decoded(header, rgb, native, max(width, height) <= WORKING_SIDE, metadata.read(image))
+
+
+def _native(image: Image.Image) -> UInt8Array | None:
+    """The middle of a loaded picture, as :attr:`Decoded.native`."""
+    if image.mode in _GREY_DEEP:
+        return None
+    width, height = (min(side, _NATIVE_SIDE) for side in image.size)
+    left, top = (image.width - width) // 2 // 8 * 8, (image.height - height) // 2 // 8 * 8
+    part = _band_to_rgb(image.crop((left, top, left + width, top + height)), 1)
+    return np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
@@ -169,7 +196,7 @@ def _is_lossless(name: str, data: bytes, compression: str) -> bool:
         return _webp_is_lossless(data)
     if name == "TIFF":
         return "jpeg" not in compression and compression != "webp"
-    return name != "JPEG"
+    return name not in ("JPEG", "AVIF", "HEIC")
 
 
 def _webp_is_lossless(data: bytes) -> bool:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from modules.devices import Device
 from modules.features.base import fingerprint
 from modules.features.borders import trim
 from modules.records import Float32Array, UInt8Array
@@ -37,6 +38,7 @@ class Perceptual:
     """
 
     name = "perceptual"
+    family = name
     dim = _GRID * _GRID * _DIRECTIONS + _LIGHT * _LIGHT
 
     @property
@@ -50,7 +52,7 @@ class Perceptual:
         small = cv2.resize(np.ascontiguousarray(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(small[:, :, None], np.uint8)
 
-    def setup(self, device: str) -> None:
+    def setup(self, device: Device) -> None:
         """Nothing to load; it runs on the CPU, whatever the device."""
 
     def embed(self, batch: UInt8Array) -> Float32Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from modules.matching.ledger import Ledger, Pairs
 from modules.matching.relations import Verdicts, holds, orient
-from modules.records import VERDICT_DTYPE, Float32Array, Kind
+from modules.records import VERDICT_DTYPE, Kind
 
 Rows = NDArray[np.int32]
 #: A crop is seldom taken for a pasted picture, a pasted one on a ground like its own more often for a crop.
@@ -49,19 +49,19 @@ class _Edges:
     strict: NDArray[np.bool_]
 
 
-def assign(quality: Float32Array, ledger: Ledger, accepted: Collection[Kind]) -> Grouping:
+def assign(rank: Rows, ledger: Ledger, accepted: Collection[Kind], *, any_resolution: bool = False) -> Grouping:
     """Best first, each picture joins the best keeper that may stand for it, else becomes a keeper.
 
-    Best is the higher quality, float32 (n,), then the lower row, compositions last. But a picture that another
-    one holds whole, and which does not hold that one, comes after it, or the wider picture would be a second
-    keeper. A composition stands for copies of itself only: a screenshot must not gather the crops of the
-    photograph in it.
+    Best is the lower rank, int32 (n,) without equals, compositions last. But a picture that another one holds
+    whole, and which does not hold that one, comes after it, or the wider picture would be a second keeper. A
+    composition stands for copies of itself only: a screenshot must not gather the crops of the photograph in it.
+    any_resolution: see :func:`modules.matching.relations.holds`.
     """
     count = ledger.count
     pairs, verdicts = ledger.related()
     compositions = composed(pairs, verdicts, count)
-    edges = _edges(pairs, verdicts, compositions, accepted)
-    position = _positions(_ranks(quality, compositions), edges)
+    edges = _edges(pairs, verdicts, compositions, accepted, any_resolution)
+    position = _positions(_with_last(rank, compositions), edges)
     keeper = np.arange(count, dtype=np.int32)
     witness = np.full(count, -1, dtype=np.int64)
     held = np.flatnonzero(np.diff(edges.starts))
@@ -82,10 +82,16 @@ def assign(quality: Float32Array, ledger: Ledger, accepted: Collection[Kind]) ->
     return Grouping(keeper, verdict, position)
 
 
-def _edges(pairs: Pairs, verdicts: Verdicts, compositions: NDArray[np.bool_], accepted: Collection[Kind]) -> _Edges:
+def _edges(
+    pairs: Pairs,
+    verdicts: Verdicts,
+    compositions: NDArray[np.bool_],
+    accepted: Collection[Kind],
+    any_resolution: bool,
+) -> _Edges:
     part = verdicts["kind"] == Kind.PART
-    a_held = holds(verdicts, accepted) & ~(part & compositions[pairs[:, 1]])
-    b_held = holds(orient(verdicts), accepted) & ~(part & compositions[pairs[:, 0]])
+    a_held = holds(verdicts, accepted, any_resolution=any_resolution) & ~(part & compositions[pairs[:, 1]])
+    b_held = holds(orient(verdicts), accepted, any_resolution=any_resolution) & ~(part & compositions[pairs[:, 0]])
     rows = [np.flatnonzero(a_held), np.flatnonzero(b_held)]
     child = np.concatenate([pairs[rows[0], 0], pairs[rows[1], 1]])
     holder = np.concatenate([pairs[rows[0], 1], pairs[rows[1], 0]])
@@ -116,12 +122,11 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     return np.asarray((embedded > copies) & (_PARTS_EACH * embedded >= parts))
 
 
-def _ranks(quality: Float32Array, last: NDArray[np.bool_]) -> Rows:
-    """Place of each picture, best first; those of ``last`` after the others, the lower row before its equals."""
-    order = np.lexsort((np.arange(len(quality)), -quality.astype(np.float64), last))
-    ranks = np.empty(len(quality), dtype=np.int32)
-    ranks[order] = np.arange(len(quality), dtype=np.int32)
-    return ranks
+def _with_last(rank: Rows, last: NDArray[np.bool_]) -> Rows:
+    """Place of each picture, best first; those of ``last`` after the others."""
+    places = np.empty(len(rank), dtype=np.int32)
+    places[np.lexsort((rank, last))] = np.arange(len(rank), dtype=np.int32)
+    return places
 
 
 def _positions(rank: Rows, edges: _Edges) -> Rows:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.records import Float32Array
-
 #: Bits by which two hashes may differ.
 MAX_DISTANCE = 8
 #: Partners to which a picture is compared in each of the four orders.
@@ -18,18 +16,18 @@ _CHUNK = 16
 Rows = NDArray[np.int32]
 
 
-def hash_neighbours(phash: NDArray[np.uint64], quality: Float32Array, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+def hash_neighbours(phash: NDArray[np.uint64], rank: Rows, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
     """Pairs of rows with equal or near hashes, in pieces of two (m,) arrays.
 
-    phash: uint64 (n,). quality: float32 (n,). Of equal hashes each picture meets the best one and its
+    phash: uint64 (n,). rank: int32 (n,), 0 for the best one. Of equal hashes each picture meets the best one and its
     neighbours in order, so thousands of equal hashes make thousands of pairs, not millions. Near hashes are
     found where they agree in one of four 16-bit chunks and lie next to each other when sorted by that chunk
     first (the sorted-neighbourhood method: Hernandez and Stolfo, "The Merge/Purge Problem", 1995).
     """
     if len(rows) < 2:
         return
-    # Best first within equal hashes, then the lower row: rows are ascending and the sort is stable.
-    rows = rows[np.argsort(-quality[rows].astype(np.float64), kind="stable")]
+    # Best first within equal hashes: the sort below is stable.
+    rows = rows[np.argsort(rank[rows], kind="stable")]
     hashes = phash[rows]
     for turn in range(0, 64, _CHUNK):
         turned = hashes if turn == 0 else (hashes << np.uint64(turn)) | (hashes >> np.uint64(64 - turn))

@@ -150,16 +150,18 @@ def orient(verdicts: Verdicts) -> Verdicts:
     return swapped
 
 
-def holds(verdicts: Verdicts, relations: Collection[Kind]) -> NDArray[np.bool_]:
+def holds(verdicts: Verdicts, relations: Collection[Kind], *, any_resolution: bool = False) -> NDArray[np.bool_]:
     """Whether b of each verdict (n,) may stand for a: shows it whole and not much coarser, in an accepted way.
 
     A copy may be of any resolution, because the better one is asked to stand for the other first. A part is
     held by what it is a part of. Of a picture and a composition around it, the picture stands for the
-    composition, never the other way round, and not for a collage of which it fills less than half.
+    composition, never the other way round, and not for a collage of which it fills less than half. Of two
+    pictures of one scene each may stand for the other. any_resolution: a part and a composition too may be held by
+    something much coarser: where another keep policy than quality was asked for, detail is not what counts.
     """
     kind = verdicts["kind"]
     # scale: pixels of b for one of a, so less than 1 says that a is the finer one.
-    fine_enough = verdicts["scale"] * MAX_FINER >= 1
+    fine_enough = (verdicts["scale"] * MAX_FINER >= 1) | any_resolution
     shown = verdicts["cover_a"] >= HELD_COVER
     copy = (kind == Kind.COPY) & shown
     part = (kind == Kind.PART) & shown & fine_enough
@@ -170,7 +172,9 @@ def holds(verdicts: Verdicts, relations: Collection[Kind]) -> NDArray[np.bool_]:
         & fine_enough
     )
     held = np.zeros(kind.shape, dtype=np.bool_)
-    for relation, applies in ((Kind.COPY, copy), (Kind.PART, part), (Kind.EMBEDDED, composed)):
+    scene = kind == Kind.SCENE
+    kinds = ((Kind.COPY, copy), (Kind.PART, part), (Kind.EMBEDDED, composed), (Kind.SCENE, scene))
+    for relation, applies in kinds:
         if relation in relations:
             held |= applies
     return held

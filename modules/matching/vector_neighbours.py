@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from modules.features.base import Extractor
 from modules.records import Float32Array
 
-#: Neighbours of a picture as it is, and of each mirrored or turned variant of it.
-NEIGHBOURS = 20
+#: Neighbours, at most, of each mirrored or turned variant of a picture.
 VARIANT_NEIGHBOURS = 4
-#: Cosine below which a neighbour is not worth a look, by extractor.
-FLOORS = {"perceptual": 0.55}
-DEFAULT_FLOOR = 0.6
 #: Above this, inverted lists with one byte a dimension; below, every vector is compared in float32.
 FLAT_ROWS = 16_384
 _BATCH = 1024
@@ -41,23 +37,25 @@ Rows = NDArray[np.int32]
 Vectors = NDArray[Any]
 
 
-def vector_neighbours(vectors: Vectors, extractor: Extractor, rows: Rows) -> Iterator[tuple[Rows, Rows]]:
+def vector_neighbours(
+    vectors: Vectors, extractor: Extractor, rows: Rows, *, least: float, k: int
+) -> Iterator[tuple[Rows, Rows]]:
     """Pairs of rows that are near each other as they are, mirrored or turned; pieces of two (m,) arrays.
 
-    vectors: float16 (n, d) of length 1, of all pictures. rows: those to look at. Memory: the index, 4 d bytes a
-    row up to FLAT_ROWS rows and d + 8 above, and one batch.
+    vectors: float16 (n, d) of length 1, of all pictures. rows: those to look at. least: cosine below which a
+    neighbour is not worth a look. k: neighbours of a picture, at most; of each variant at most VARIANT_NEIGHBOURS.
+    Memory: the index, 4 d bytes a row up to FLAT_ROWS rows and d + 8 above, and one batch.
     """
     if len(rows) < 2:
         return
-    floor = FLOORS.get(extractor.name, DEFAULT_FLOOR)
     index, unit = _index(vectors, rows)
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         for number, variant in enumerate(extractor.variants(vectors[batch].astype(np.float32))):
             # A picture finds itself first.
-            wanted = NEIGHBOURS + 1 if number == 0 else VARIANT_NEIGHBOURS
+            wanted = k + 1 if number == 0 else min(k, VARIANT_NEIGHBOURS)
             products, places = index.search(_whole(variant, unit), min(wanted, len(rows)))
-            near = (places >= 0) & (products >= floor * unit**2)
+            near = (places >= 0) & (products >= least * unit**2)
             yield np.repeat(batch, near.sum(axis=1)), rows[places[near]]
 
 

@@ -12,7 +12,9 @@ from modules.records import BlobInfo
 log = logging.getLogger(__name__)
 
 #: Endings by which a blob is taken for a picture whatever its content type says.
-PICTURE_ENDINGS = frozenset(("jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "tif", "tiff", "gif"))
+PICTURE_ENDINGS = frozenset(
+    ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "bmp", "tif", "tiff", "gif")
+) | frozenset(("avif", "avifs", "heic", "heics", "heif", "heifs", "hif"))
 _MARKER = STATE_FOLDER + MANIFEST
 
 

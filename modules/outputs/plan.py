@@ -40,7 +40,16 @@ PLAN = pa.schema(
         ("height", pa.int32()),
         ("format", pa.string()),
         ("quality", pa.float32()),
+        ("sharpness", pa.float32()),
+        ("exposure", pa.float32()),
+        ("contrast", pa.float32()),
+        ("noise", pa.float32()),
+        ("compression", pa.float32()),
         ("dominant_colours", pa.int32()),
+        ("palette", pa.binary()),
+        ("taken", pa.string()),
+        ("camera", pa.string()),
+        ("gps", pa.bool_()),
         ("correlation", pa.float32()),
         ("target", pa.string()),
     ]
@@ -71,7 +80,16 @@ class PlanRow:
     height: int
     format: str
     quality: float
+    sharpness: float
+    exposure: float
+    contrast: float
+    noise: float
+    compression: float
     dominant_colours: int
+    palette: bytes
+    taken: str
+    camera: str
+    gps: bool
     correlation: float
     target: str | None
 

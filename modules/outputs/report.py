@@ -27,6 +27,15 @@ REPORT_COLUMNS = (
     "Height",
     "Bytes",
     "Format",
+    "Sharpness",
+    "Exposure",
+    "Contrast",
+    "Noise",
+    "Compression",
+    "Palette",
+    "Taken",
+    "Camera",
+    "GPS",
     "Output Path",
 )
 FAILED_COLUMNS = ("Image Path", "Bytes", "Reason")
@@ -70,6 +79,12 @@ def relation_name(row: PlanRow) -> str:
     return row.relation.name.lower() + ("-claimed" if row.claimed else "")
 
 
+def palette_text(palette: bytes) -> str:
+    """Dominant colours as in :class:`modules.records.Facts`: ``#a1b2c3 41%; #000000 20%``."""
+    colours = (palette[start : start + 4] for start in range(0, len(palette), 4))
+    return "; ".join(f"#{colour[:3].hex()} {100 * colour[3] / 255:.0f}%" for colour in colours)
+
+
 def _report_row(row: PlanRow, address: Address, *, published: bool) -> tuple[str, ...]:
     return (
         address(row.key),
@@ -86,6 +101,11 @@ def _report_row(row: PlanRow, address: Address, *, published: bool) -> tuple[str
         str(row.height),
         str(row.size),
         escape(row.format),
+        *(f"{part:z.4f}" for part in (row.sharpness, row.exposure, row.contrast, row.noise, row.compression)),
+        palette_text(row.palette),
+        escape(row.taken),
+        escape(row.camera),
+        "yes" if row.gps else "",
         escape(address(row.target)) if row.target is not None and published else "",
     )
 

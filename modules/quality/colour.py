@@ -25,8 +25,8 @@ def hsv_histogram(rgb: UInt8Array) -> bytes:
     return bytes(np.rint(255 * np.sqrt(counts / counts.sum())).astype(np.uint8).tobytes())
 
 
-def dominant_colours(rgb: UInt8Array) -> int:
-    """Number of colours, 1 to 5, that make up a picture, uint8 (h, w, 3).
+def palette(rgb: UInt8Array) -> bytes:
+    """The 1 to 5 dominant colours of a picture, uint8 (h, w, 3), most first: R, G, B, round(255 * share) each.
 
     K-means in CIE Lab on 16 x 16 averaged pixels; centres nearer than 12 (about five just noticeable
     differences) count as one, those with less than 5 % of the pixels not at all. Deterministic: fixed seed, and
@@ -39,11 +39,20 @@ def dominant_colours(rgb: UInt8Array) -> int:
     clusters = min(_CLUSTERS, len(np.unique(np.rint(lab), axis=0)))
     model = KMeans(clusters, n_init=1, random_state=0, algorithm="lloyd").fit(np.rint(lab))
     shares = np.bincount(model.labels_, minlength=clusters) / len(lab)
-    return _merged(model.cluster_centers_, shares)
+    kept = _merged(np.stack([lab[model.labels_ == i].mean(axis=0) for i in range(clusters)]), shares)
+    centres = np.array([[centre for centre, _ in kept]], np.float32)
+    colours = np.clip(np.rint(cv2.cvtColor(centres, cv2.COLOR_Lab2RGB)[0] * 255), 0, 255)
+    weights = np.rint(255 * np.array([share for _, share in kept]))
+    return np.column_stack([colours, weights]).astype(np.uint8).tobytes()
 
 
-def _merged(centres: NDArray[np.floating], shares: NDArray[np.float64]) -> int:
-    """Largest first, each centre joins a kept one nearby or is kept; counts those with a share worth naming."""
+def dominant_colours(rgb: UInt8Array) -> int:
+    """Number of colours, 1 to 5, that make up a picture, uint8 (h, w, 3): the entries of its :func:`palette`."""
+    return len(palette(rgb)) // 4
+
+
+def _merged(centres: NDArray[np.floating], shares: NDArray[np.float64]) -> list[tuple[NDArray[np.floating], float]]:
+    """Largest first, each centre joins a kept one nearby or is kept; those with a share worth naming, most first."""
     kept: list[tuple[NDArray[np.floating], float]] = []
     for i in np.argsort(-shares, kind="stable"):
         near = next((k for k, (c, _) in enumerate(kept) if np.linalg.norm(centres[i] - c) < _MIN_DISTANCE), None)
@@ -51,7 +60,8 @@ def _merged(centres: NDArray[np.floating], shares: NDArray[np.float64]) -> int:
             kept.append((centres[i], float(shares[i])))
         else:
             kept[near] = (kept[near][0], kept[near][1] + float(shares[i]))
-    return max(1, sum(share >= _MIN_SHARE for _, share in kept))
+    kept.sort(key=lambda colour: -colour[1])
+    return [colour for colour in kept if colour[1] >= _MIN_SHARE] or kept[:1]
 
 
 def _standardised(histograms: UInt8Array) -> Float32Array:

@@ -1,35 +1,47 @@
-"""What of a picture's quality can be measured without another picture: sharpness, exposure, compression, texture."""
+"""What of a picture's quality its pixels tell without a second one: sharpness, exposure, contrast, noise, texture."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from modules.features.decode import WORKING_SIDE, DecodedHeader
-from modules.records import UInt8Array
+from modules.features.decode import WORKING_SIDE
+from modules.records import Float32Array, UInt8Array
 
-# ITU-T T.81 (JPEG), annex K, table K.1: the luminance table that the IJG library scales to a quality.
-_JPEG_LUMINANCE = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-_QUALITY = np.arange(1, 101)
-_PERCENT = np.where(_QUALITY < 50, 5000 // _QUALITY, 200 - 2 * _QUALITY)[:, None]
-_TABLES = np.clip((np.array(_JPEG_LUMINANCE) * _PERCENT + 50) // 100, 1, 255)
+# Larger pictures come from cameras, whose lenses and sensors seldom fill the finest frequencies.
+_MOST_PIXELS = 3_000_000
+_TILE = 128
+# Powers of ten by which the finest frequencies lie below the coarse ones: of sharp pictures, of blurred ones.
+_FINE, _EMPTY = 1.35, 2.85
+# Logarithm of the variance of the Laplacian of most sharp photographs; how far from it nothing is left.
+_NATURAL, _REACH = 1.9, 2.0
+# How much of sharpness lies in the finest frequencies, the rest in the strength of edges.
+_FINENESS = 2 / 3
+# Noise of this many grey levels halves the measure.
+_HALF_NOISE = 7.0
+# Variance of the Laplacian of Gaussian below for white noise of variance 1: the sum of its squared weights.
+_LOG_ENERGY = 0.49
+# Immerkaer's mask: the difference of two Laplacians, blind to edges and ramps.
+_NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
-# A lossy format whose quantiser is not read counts like a JPEG of about quality 80, a palette like one of 60.
-_UNKNOWN_LOSSY = 0.8
-_PALETTE = 0.6
+
+def sharpness(grey: UInt8Array, native: UInt8Array | None, pixels: int, sigma: float = 0.0) -> float:
+    """Two thirds how well a picture's pixels are used (:func:`fineness`), one third how natural its edges are, 0 to 1.
+
+    Pictures of more than 3 megapixels, and those without a part at their own size, have fineness 1. grey: the working
+    picture, uint8 (h, w). native: a part of the picture at its own size, grey, or None. pixels: of the picture.
+    sigma: :func:`noise_level` of ``grey``.
+    """
+    fine = fineness(native) if native is not None and pixels <= _MOST_PIXELS else 1.0
+    return _FINENESS * fine + (1 - _FINENESS) * edges(grey, sigma)
 
 
-def sharpness(grey: UInt8Array) -> float:
-    """Variance of the Laplacian of Gaussian of a grey picture, on a logarithmic scale from 0 to 1.
+def edges(grey: UInt8Array, sigma: float) -> float:
+    """How strong edges are, 1 for most sharp photographs, less for blurred and for over-sharpened ones, down to 0.
 
-    Measured at the working size: smaller pictures are enlarged to it, so that a copy made smaller is less sharp.
-    Source: S. Pertuz et al., "Analysis of focus measure operators for shape-from-focus", Pattern Recognition
-    2013 (LAP4; the variance of the Laplacian).
+    The variance of the Laplacian of Gaussian on a logarithmic scale, at the working size: smaller pictures are enlarged
+    to it, so that a copy made smaller has weaker edges. What noise adds to it is taken off. Source: S. Pertuz et al.,
+    "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 2013 (LAP4).
     """
     height, width = grey.shape
     scale = WORKING_SIDE / max(height, width)
@@ -38,7 +50,48 @@ def sharpness(grey: UInt8Array) -> float:
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR)
     smooth = cv2.GaussianBlur(grey, (3, 3), 0.8)
     variance = float(cv2.meanStdDev(cv2.Laplacian(smooth, cv2.CV_16S))[1][0, 0]) ** 2
-    return float(np.clip(np.log10(1 + variance) / 4, 0, 1))
+    strength = np.log10(1 + max(0.0, variance - _LOG_ENERGY * sigma**2))
+    return float(np.clip(1 - abs(strength - _NATURAL) / _REACH, 0, 1))
+
+
+def fineness(native: UInt8Array) -> float:
+    """How far a picture's detail reaches into the finest frequencies that its pixels can hold, 0 to 1.
+
+    Compares the power above 0.8 of the Nyquist frequency with that between 0.2 and 0.4, off the axes (where the blocks
+    of JPEG lie). Photographs fall with the square of the frequency; enlarged, blurred and strongly compressed ones
+    fall off a cliff. native: grey uint8 (h, w), h and w at least 32, else 1 is returned. Source of the law: D. Field,
+    "Relations between the statistics of natural images and the response properties of cortical cells", JOSA A 1987.
+    """
+    power = _spectrum(native)
+    if power is None:
+        return 1.0
+    side = power.shape[0]
+    axis = np.minimum(np.arange(side), side - np.arange(side)) * (2.0 / side)
+    far, near = np.maximum(axis[:, None], axis), np.minimum(axis[:, None], axis)
+
+    def mean(low: float, high: float) -> float:
+        return float(power[(far >= low) & (far < high) & (near > 0.08)].mean())
+
+    # Strong blur empties the coarse band too: an eighth of what the next coarser one has is expected of it.
+    coarse, fine = max(mean(0.2, 0.4), mean(0.1, 0.2) / 8), mean(0.8, 1.01)
+    fall = np.log10((coarse + 0.1) / (fine + 0.1))
+    return float(np.clip((_EMPTY - fall) / (_EMPTY - _FINE), 0, 1))
+
+
+def _spectrum(native: UInt8Array) -> Float32Array | None:
+    """Mean power spectrum of the windowed tiles of a grey picture, float (side, side); None if it is too small."""
+    side = min(_TILE, *native.shape)
+    if side < 32:
+        return None
+    window = np.outer(np.hanning(side), np.hanning(side)).astype(np.float32)
+    total = np.zeros((side, side), np.float32)
+    for top in range(0, native.shape[0] - side + 1, side):
+        for left in range(0, native.shape[1] - side + 1, side):
+            tile = native[top : top + side, left : left + side].astype(np.float32)
+            planes = cv2.dft((tile - tile.mean()) * window, flags=cv2.DFT_COMPLEX_OUTPUT)
+            total += planes[..., 0] ** 2 + planes[..., 1] ** 2
+    tiles = (native.shape[0] // side) * (native.shape[1] // side)
+    return np.asarray(total / (tiles * float((window**2).sum())), np.float32)
 
 
 def exposure(grey: UInt8Array) -> float:
@@ -57,37 +110,44 @@ def exposure(grey: UInt8Array) -> float:
     return float(np.clip(span * (1 - max(0.0, clipped - 0.02)) * (0.5 + 0.5 * middle), 0, 1))
 
 
-def jpeg_quality(table: tuple[int, ...]) -> int:
-    """The IJG quality, 1 to 100, whose luminance table lies nearest to ``table`` (64 numbers, natural order)."""
-    return int(_QUALITY[np.abs(_TABLES - np.array(table)).sum(axis=1).argmin()])
+def contrast(rgb: UInt8Array) -> float:
+    """Contrast of lightness and colour, uint8 (h, w, 3), 0 to 1: a copy that lost its colours has less of it.
 
-
-def blockiness(grey: UInt8Array) -> float:
-    """How much steps between 8 x 8 blocks exceed those inside them, 0 (not at all) to 1.
-
-    Only meaningful at a picture's own size. Source: Z. Wang, H. Sheikh, A. Bovik, "No-reference perceptual
-    quality assessment of JPEG compressed images", ICIP 2002 (its blockiness term).
+    The root mean square distance of the pixels from their mean in CIE Lab, over 40 units. Source: E. Peli, "Contrast in
+    complex images", JOSA A 1990 (RMS contrast), taken over all three channels.
     """
-    excess = []
-    for picture in (grey.astype(np.int16), grey.astype(np.int16).T):
-        if picture.shape[1] < 24:
-            continue
-        steps = np.abs(np.diff(picture, axis=1)).sum(axis=0) / picture.shape[0]
-        edge = steps[7::8].mean()
-        near = (steps[6::8][: len(steps[7::8])].mean() + steps[8::8].mean()) / 2
-        excess.append((edge - near) / (near + 1))
-    return float(np.clip(np.mean(excess) * 2, 0, 1)) if excess else 0.0
+    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+    spread = cv2.meanStdDev(lab)[1].ravel()
+    return float(np.clip(np.sqrt((spread**2).sum()) / 40, 0, 1))
 
 
-def compression(header: DecodedHeader, grey: UInt8Array, full: bool) -> float:
-    """How little compression took away, 0 to 1: the format's own parameters, less visible blocks if ``full``."""
-    if header.quantisation is not None and len(header.quantisation) == 64:
-        base = (jpeg_quality(header.quantisation) / 100) ** 1.5
-    elif header.palette:
-        base = _PALETTE
-    else:
-        base = 1.0 if header.lossless else _UNKNOWN_LOSSY
-    return float(base * (1 - 0.5 * blockiness(grey)) if full else base)
+def noise_level(grey: UInt8Array) -> float:
+    """Standard deviation of the noise of a grey picture, in grey levels.
+
+    Measured in the calmest tenth of its 16 x 16 tiles that are not clipped to black or white; 0 if it has none.
+    Source: J. Immerkaer, "Fast noise variance estimation", Computer Vision and Image Understanding 1996; the choice
+    of tiles keeps texture from counting as noise.
+    """
+    height, width = (side // 16 * 16 for side in grey.shape)
+    if not height or not width:
+        return 0.0
+    part = grey[:height, :width]
+    response = cv2.absdiff(cv2.filter2D(part, cv2.CV_32F, _NOISE_MASK), 0)
+    tiles = (width // 16, height // 16)
+    mean = cv2.resize(part, tiles, interpolation=cv2.INTER_AREA)
+    levels = cv2.resize(response, tiles, interpolation=cv2.INTER_AREA)[(mean > 12) & (mean < 243)]
+    if not levels.size:
+        return 0.0
+    return float(np.percentile(levels, 10) * np.sqrt(np.pi / 2) / 6)
+
+
+def noise(sigma: float) -> float:
+    """How free of noise a picture is, 1 (not any) to 0, from its :func:`noise_level`.
+
+    Little noise costs little: compression takes that away too, and is no better for it.
+    """
+    return 1 / (1 + (sigma / _HALF_NOISE) ** 2)
 
 
 def texture(grey: UInt8Array) -> float:

@@ -29,11 +29,11 @@ class Fetcher:
         Raises AccessError and StoreAwayError: they would meet every other blob as well.
         """
         try:
-            data = await self._read(item.blob)
+            data = await read_blob(self._store, item.blob, self._max_bytes)
         except PictureError as error:
             return Processed(item, None, None, failure=str(error), permanent=False)
         self.downloaded += 1
-        sha = await _sha256(data)
+        sha = await sha256(data)
         if known_failure := self._index.failure_of(sha):
             return Processed(item, sha, None, failure=known_failure)
         missing = self._index.missing(sha, item.families)
@@ -41,26 +41,27 @@ class Fetcher:
             return Processed(item, sha, None)
         return Fetched(WorkItem(item.part, item.blob, missing), sha, data)
 
-    async def _read(self, blob: BlobInfo) -> bytes:
-        """The listed version's bytes. Raises PictureError with the reason for failed.csv."""
-        if blob.size > self._max_bytes:
-            limit = f"{self._max_bytes} (IMGSIEVE_MAX_IMAGE_BYTES)"
-            raise PictureError(f"has {blob.size} bytes, over the limit of {limit}")
-        try:
-            return (await self._store.read(blob.key, if_match=blob.etag)).data
-        except AccessError:
-            raise
-        except NotFoundError:
-            raise PictureError("is gone since it was listed") from None
-        except ConditionFailedError:
-            raise PictureError("changed since it was listed; run again to take its new version") from None
-        except TransientError as error:
-            raise PictureError(f"could not be downloaded ({error}); run again to try once more") from error
-        except StoreError as error:
-            raise PictureError(f"could not be downloaded ({error})") from error
+
+async def read_blob(store: Store, blob: BlobInfo, max_bytes: int) -> bytes:
+    """The listed version's bytes. Raises PictureError with the reason for failed.csv, AccessError, StoreAwayError."""
+    if blob.size > max_bytes:
+        raise PictureError(f"has {blob.size} bytes, over the limit of {max_bytes} (IMGSIEVE_MAX_IMAGE_BYTES)")
+    try:
+        return (await store.read(blob.key, if_match=blob.etag)).data
+    except AccessError:
+        raise
+    except NotFoundError:
+        raise PictureError("is gone since it was listed") from None
+    except ConditionFailedError:
+        raise PictureError("changed since it was listed; run again to take its new version") from None
+    except TransientError as error:
+        raise PictureError(f"could not be downloaded ({error}); run again to try once more") from error
+    except StoreError as error:
+        raise PictureError(f"could not be downloaded ({error})") from error
 
 
-async def _sha256(data: bytes) -> bytes:
+async def sha256(data: bytes) -> bytes:
+    """Of a picture's bytes, 32 bytes."""
     if len(data) < HASH_ASIDE:
         return hashlib.sha256(data).digest()
     return await asyncio.to_thread(lambda: hashlib.sha256(data).digest())

@@ -46,11 +46,11 @@ class Families:
 
     @classmethod
     def of(cls, facts_fingerprint: str, keypoints_fingerprint: str, extractors: Mapping[str, str]) -> Families:
-        """``extractors``: fingerprints by extractor name."""
+        """``extractors``: family and fingerprint, as in ``perceptual/0f…``, by extractor name."""
         return cls(
             f"facts/{facts_fingerprint}",
             f"keypoints/{keypoints_fingerprint}",
-            {name: f"vectors/{name}/{fingerprint}" for name, fingerprint in extractors.items()},
+            {name: f"vectors/{family}" for name, family in extractors.items()},
         )
 
     @property

@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 from modules.errors import ConditionFailedError, LeaseHeldError, NotFoundError, StateError, UsageError
 from modules.store_thread import StoreThread
 
-SCHEMA = 1
+#: 2: listings say when a blob was changed last.
+SCHEMA = 2
 
 Phase = Literal["listing", "streaming", "matching", "publishing", "done"]
 
@@ -46,7 +47,13 @@ class Manifest:
     def new_epoch(self, request: Mapping[str, Any]) -> Manifest:
         """A new listing, on everything that is cached."""
         return replace(
-            self, epoch=self.epoch + 1, attempt=self.attempt + 1, phase="listing", parts=None, request=_plain(request)
+            self,
+            epoch=self.epoch + 1,
+            attempt=self.attempt + 1,
+            phase="listing",
+            parts=None,
+            request=_plain(request),
+            schema=SCHEMA,
         )
 
     def new_attempt(self) -> Manifest:
@@ -64,8 +71,8 @@ class Manifest:
         return [name for name in names if self.request.get(name) != other.get(name)]
 
     def resumes(self, request: Mapping[str, Any]) -> bool:
-        """Whether this epoch is unfinished and was started by an equal request."""
-        return self.phase != "done" and not self.changes(request)
+        """Whether this epoch is unfinished, in today's format, and was started by an equal request."""
+        return self.schema == SCHEMA and self.phase != "done" and not self.changes(request)
 
     def to_json(self) -> bytes:
         """Readable, with sorted names."""

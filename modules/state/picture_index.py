@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from modules.errors import StateError
 from modules.records import Decision, Failure, Float32Array, Kind, Pictures, UInt8Array
+from modules.state.ranking import RankIndex, SortKey, chunks
 from modules.state.scratch import PAGE
-from modules.state.work_index import WorkIndex
 
 # A blob is either numbered (its bytes are a picture with every family) or has a reason; never both, never neither.
 _NUMBER = """
@@ -22,52 +22,58 @@ FROM (SELECT picture, min(key) AS key FROM outcomes WHERE reason IS NULL GROUP B
 """
 
 _PICTURES = """
-SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.compression, f.texture, f.phash
+SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
+    f.texture, f.phash
 FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
 WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
 """
 
 _GROUPS = """
-INSERT INTO groups (keeper, number, size)
-SELECT g.keeper, row_number() OVER (ORDER BY g.keeper), count(*)
-FROM outcomes b JOIN numbered n ON n.picture = b.picture JOIN grouping g ON g.idx = n.idx
-WHERE b.reason IS NULL GROUP BY g.keeper
+INSERT INTO groups (keeper, number, size, best)
+SELECT s.keeper, row_number() OVER (ORDER BY k.key), s.size, k.id
+FROM (
+    SELECT g.keeper, count(*) AS size
+    FROM outcomes b JOIN numbered n ON n.picture = b.picture JOIN grouping g ON g.idx = n.idx
+    WHERE b.reason IS NULL GROUP BY g.keeper) s
+JOIN chosen c ON c.idx = s.keeper
+JOIN blobs k ON k.id = c.blob
 """
 
 _ORDER = """
 INSERT INTO ordered (blob, idx, best)
-SELECT b.id, n.idx, b.key = k.key
+SELECT b.id, n.idx, b.id = s.best
 FROM outcomes b
 JOIN numbered n ON n.picture = b.picture
 JOIN grouping g ON g.idx = n.idx
-JOIN numbered k ON k.idx = g.keeper
-WHERE b.reason IS NULL ORDER BY g.keeper, b.key <> k.key, b.key
+JOIN groups s ON s.keeper = g.keeper
+WHERE b.reason IS NULL ORDER BY s.number, b.id <> s.best, b.key
 """
 
 _DECISION_FIELDS = tuple(field.name for field in fields(Decision))
 
 _DECISIONS = f"""
 SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, o.idx, s.number, s.size, o.best,
-    CASE WHEN NOT o.best THEN k.key END,
+    CASE WHEN NOT o.best THEN w.key END,
     CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
     b.claimed OR w.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
-    f.width, f.height, f.format, g.quality, f.dominant_colours, f.hsv_histogram
+    f.width, f.height, f.format, g.quality, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
+    f.dominant_colours, f.palette, f.taken, f.camera, f.gps, f.hsv_histogram
 FROM ordered o
 JOIN blobs b ON b.id = o.blob
 JOIN pictures p ON p.id = b.picture
 JOIN facts f ON f.picture = b.picture
 JOIN grouping g ON g.idx = o.idx
 JOIN groups s ON s.keeper = g.keeper
-JOIN numbered k ON k.idx = g.keeper
-JOIN blobs w ON w.key = k.key
+JOIN blobs w ON w.id = s.best
 WHERE o.place > ?1 ORDER BY o.place LIMIT ?2
 """
 
 _FAILURES = "SELECT key, size, reason FROM outcomes WHERE key > ?1 AND reason IS NOT NULL ORDER BY key LIMIT ?2"
 
+_MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression")
 _FACTS_DTYPE = np.dtype(
     [(name, np.int64) for name in ("width", "height", "size")]
-    + [(name, np.float32) for name in ("sharpness", "exposure", "compression", "texture")]
+    + [(name, np.float32) for name in (*_MEASURES, "texture")]
     + [("phash", np.int64)]
 )
 
@@ -79,14 +85,17 @@ class Score(Protocol):
         self,
         width: NDArray[np.int32],
         height: NDArray[np.int32],
+        *,
         sharpness: Float32Array,
         exposure: Float32Array,
+        contrast: Float32Array,
+        noise: Float32Array,
         compression: Float32Array,
     ) -> Float32Array:
         """All arrays (n,)."""
 
 
-class ScratchIndex(WorkIndex):
+class ScratchIndex(RankIndex):
     """The whole index: first listing and catalogue, then work, then pictures, groups and decisions."""
 
     _sorted_shas: NDArray[np.bytes_] | None = None
@@ -101,7 +110,7 @@ class ScratchIndex(WorkIndex):
         if count := self.pending(families):
             raise StateError(f"{count} pictures were left without a result; run again")
         with self._transaction() as connection:
-            for table in ("numbered", "grouping", "groups", "ordered"):
+            for table in ("numbered", "chosen", "grouping", "groups", "ordered"):
                 connection.execute(f"DELETE FROM {table}")
             connection.execute(_NUMBER)
         self._sorted_shas = self._sorted_numbers = None
@@ -111,21 +120,25 @@ class ScratchIndex(WorkIndex):
         """Distinct pictures, as numbered last."""
         return int(self._one("SELECT count(*) FROM numbered"))
 
-    def pictures(self, score: Score) -> Pictures:
-        """The numbered pictures as columns: 64 bytes of memory each, and 20 more while they are read."""
+    def pictures(self, score: Score, keep: Sequence[SortKey], source: str) -> Pictures:
+        """The numbered pictures as columns: 68 bytes of memory each, and 28 more while they are read.
+
+        keep, source: as in :meth:`rank`, which this does too.
+        """
         count = self.numbered()
         shas = np.empty((count, 32), np.uint8)
         facts = np.empty(count, _FACTS_DTYPE)
-        for start, rows in _chunks(self._pages(_PICTURES, -1)):
+        for start, rows in chunks(self._pages(_PICTURES, -1)):
             stop = start + len(rows)
             shas[start:stop] = np.frombuffer(b"".join(row[1] for row in rows), np.uint8).reshape(-1, 32)
             facts[start:stop] = np.array([row[2:] for row in rows], _FACTS_DTYPE)
         width, height = facts["width"].astype(np.int32), facts["height"].astype(np.int32)
         columns = {name: np.ascontiguousarray(facts[name]) for name in _FACTS_DTYPE.names or ()}
-        quality = score(width, height, columns["sharpness"], columns["exposure"], columns["compression"])
-        return Pictures(
-            shas, width, height, columns["size"], quality, columns["texture"], columns["phash"].view(np.uint64)
-        )
+        del facts
+        quality = score(width, height, **{name: columns.pop(name) for name in _MEASURES})
+        rank = self.rank(quality, keep, source)
+        hashes = columns["phash"].view(np.uint64)
+        return Pictures(shas, width, height, columns["size"], quality, columns["texture"], hashes, rank)
 
     def indices(self, shas: UInt8Array) -> NDArray[np.int32]:
         """Numbers of pictures by SHA-256, uint8 (k, 32) to int32 (k,); -1 for bytes that are none of this run's."""
@@ -139,7 +152,8 @@ class ScratchIndex(WorkIndex):
     def set_grouping(self, keeper: NDArray[np.int32], verdict: NDArray[np.void], quality: Float32Array) -> None:
         """Keep the groups: per picture its keeper (itself for a keeper), the verdict of (picture, keeper), its quality.
 
-        Similarity of a duplicate is the share of it that the keeper shows, times the agreement of that share.
+        Comes after :meth:`pictures`, which chooses the blob of each. Similarity of a duplicate is the share of it that
+        the keeper shows, times the agreement of that share.
         """
         similarity = np.minimum(verdict["agreement"] * verdict["cover_a"], np.float32(1))
         columns = (np.arange(len(keeper)), keeper, verdict["kind"], similarity, quality)
@@ -155,8 +169,8 @@ class ScratchIndex(WorkIndex):
     def decisions(self) -> Iterator[Decision]:
         """Every blob that is a picture, by group, the best one first, then by key.
 
-        Groups are numbered from 1 in the order of their best blobs' keys. The best blob is the first key of the keeper;
-        other blobs of the keeper's bytes are exact duplicates of it.
+        Groups are numbered from 1 in the order of their best blobs' keys. The best blob is the one of the keeper's that
+        the keep policies chose; other blobs of the keeper's bytes are exact duplicates of it.
         """
         for row in self._pages(_DECISIONS, 0):
             yield _decision(row[1:])
@@ -180,24 +194,11 @@ class ScratchIndex(WorkIndex):
                 shas = np.empty(self.numbered(), "S32")
                 question = "SELECT n.idx, p.sha FROM numbered n JOIN pictures p ON p.id = n.picture"
                 pages = self._pages(f"{question} WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2", -1)
-                for start, rows in _chunks(pages):
+                for start, rows in chunks(pages):
                     shas[start : start + len(rows)] = [row[1] for row in rows]
                 order = np.argsort(shas, kind="stable")
                 self._sorted_shas, self._sorted_numbers = shas[order], order.astype(np.int32)
             return self._sorted_shas, self._sorted_numbers
-
-
-def _chunks(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:
-    """Lists of at most PAGE rows with the place of the first one."""
-    start = 0
-    chunk: list[tuple[Any, ...]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == PAGE:
-            yield start, chunk
-            start, chunk = start + PAGE, []
-    if chunk:
-        yield start, chunk
 
 
 def _decision(row: tuple[Any, ...]) -> Decision:
@@ -205,4 +206,4 @@ def _decision(row: tuple[Any, ...]) -> Decision:
     values = dict(zip(_DECISION_FIELDS, row, strict=True))
     relation = values["relation"]
     values["relation"] = None if relation is None else Kind(relation)
-    return Decision(**values | {name: bool(values[name]) for name in ("best", "claimed")})
+    return Decision(**values | {name: bool(values[name]) for name in ("best", "claimed", "gps")})

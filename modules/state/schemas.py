@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,17 @@ FACTS = pa.schema(
         ("size", pa.int64()),
         ("sharpness", pa.float32()),
         ("exposure", pa.float32()),
+        ("contrast", pa.float32()),
+        ("noise", pa.float32()),
         ("compression", pa.float32()),
         ("texture", pa.float32()),
         ("dominant_colours", pa.int32()),
+        ("palette", pa.binary()),
         ("phash", pa.uint64()),
         ("hsv_histogram", pa.binary(128)),
+        ("taken", pa.string()),
+        ("camera", pa.string()),
+        ("gps", pa.bool_()),
     ]
 )
 KEYPOINTS = pa.schema([("sha", _SHA), ("points", pa.binary()), ("descriptors", pa.binary()), ("thumb", pa.binary())])
@@ -55,6 +62,7 @@ LISTING = pa.schema(
         ("md5", pa.binary()),
         ("content_type", pa.string()),
         ("archived", pa.bool_()),
+        ("modified_ns", pa.int64()),
     ]
 )
 JOURNAL = pa.schema(
@@ -194,7 +202,7 @@ def verdicts_of(table: pa.Table) -> tuple[UInt8Array, UInt8Array, NDArray[np.voi
 
 def listing_table(blobs: Iterable[BlobInfo]) -> pa.Table:
     """LISTING."""
-    return to_table(LISTING, ((b.key, b.size, b.etag, b.md5, b.content_type, b.archived) for b in blobs))
+    return to_table(LISTING, map(attrgetter(*LISTING.names), blobs))
 
 
 def listing_rows(table: pa.Table) -> list[BlobInfo]:

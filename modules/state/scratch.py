@@ -28,18 +28,21 @@ PAGE = 1000
 _TABLES = """
 CREATE TABLE blobs (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
-    etag TEXT NOT NULL, md5 BLOB, content_type TEXT, archived INTEGER NOT NULL,
+    etag TEXT NOT NULL, md5 BLOB, content_type TEXT, archived INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
     known INTEGER NOT NULL DEFAULT 0, picture INTEGER, claimed INTEGER NOT NULL DEFAULT 0, failure TEXT,
     unfetched TEXT);
 CREATE TABLE pictures (id INTEGER PRIMARY KEY, sha BLOB NOT NULL UNIQUE, have INTEGER NOT NULL, failure TEXT);
 CREATE TABLE facts (
     picture INTEGER PRIMARY KEY, width INTEGER, height INTEGER, format TEXT, size INTEGER, sharpness REAL,
-    exposure REAL, compression REAL, texture REAL, dominant_colours INTEGER, phash INTEGER, hsv_histogram BLOB);
+    exposure REAL, contrast REAL, noise REAL, compression REAL, texture REAL, dominant_colours INTEGER, palette BLOB,
+    phash INTEGER, hsv_histogram BLOB, taken TEXT, camera TEXT, gps INTEGER);
 CREATE TABLE numbered (idx INTEGER PRIMARY KEY, picture INTEGER NOT NULL UNIQUE, key TEXT NOT NULL);
 CREATE TABLE grouping (
     idx INTEGER PRIMARY KEY, keeper INTEGER NOT NULL, kind INTEGER NOT NULL, similarity REAL NOT NULL,
     quality REAL NOT NULL);
-CREATE TABLE groups (keeper INTEGER PRIMARY KEY, number INTEGER NOT NULL, size INTEGER NOT NULL);
+CREATE TABLE chosen (idx INTEGER PRIMARY KEY, blob INTEGER NOT NULL, place INTEGER NOT NULL);
+CREATE TABLE groups (
+    keeper INTEGER PRIMARY KEY, number INTEGER NOT NULL, size INTEGER NOT NULL, best INTEGER NOT NULL);
 CREATE TABLE ordered (place INTEGER PRIMARY KEY, blob INTEGER NOT NULL, idx INTEGER NOT NULL, best INTEGER NOT NULL);
 CREATE VIEW outcomes AS
     SELECT b.*, p.sha, p.have, coalesce(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from modules.records import BlobInfo, WorkItem
-from modules.state.schemas import FACTS, CatalogueRow, catalogue_rows
+from modules.state.schemas import FACTS, LISTING, CatalogueRow, catalogue_rows
 from modules.state.scratch import Scratch
+
+_LISTED = attrgetter(*LISTING.names)
 
 _ADD_PICTURE = """
 INSERT INTO pictures (sha, have, failure) VALUES (?1, ?2, ?3) ON CONFLICT (sha) DO UPDATE
@@ -79,11 +82,11 @@ class WorkIndex(Scratch):
         A key that an earlier part holds counts once. Raises StateError for a name that is not valid UTF-8.
         """
         first = part << 32
-        rows = ((first + n, b.key, b.size, b.etag, b.md5, b.content_type, b.archived) for n, b in enumerate(blobs))
+        rows = ((first + n, *_LISTED(blob)) for n, blob in enumerate(blobs))
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO blobs (id, key, size, etag, md5, content_type, archived)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+                f"INSERT INTO blobs (id, {', '.join(LISTING.names)})"
+                f" VALUES (?{', ?' * len(LISTING)}) ON CONFLICT (key) DO NOTHING",
                 rows,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -152,6 +153,14 @@ def test_stat_says_what_the_listing_says(place: Place) -> None:
     assert blob.md5 in (None, hashlib.md5(b"12345").digest())
     assert '"' not in blob.etag
     assert place.stat("absent") is None
+
+
+def test_the_time_of_the_last_change_only_rises(place: Place) -> None:
+    before = time.time()
+    for name in ("a", "b", "a"):
+        place.write(name, name.encode())
+    a, b = (blob for page in place.pages() for blob in page.blobs)
+    assert before - 2 <= b.modified_ns / 1e9 <= a.modified_ns / 1e9 <= time.time() + 2  # full seconds on Azure
 
 
 def test_reading_checks_the_version(place: Place) -> None:

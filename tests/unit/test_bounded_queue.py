@@ -30,6 +30,41 @@ def test_queue_is_closed_only_when_every_producer_is_done() -> None:
         queue.get_within(None)
 
 
+def test_queue_stays_open_while_a_claim_may_come_back_and_takes_it_in_front() -> None:
+    queue = make_queue(max_items=3)
+    for item in "abc":
+        queue.put(item)
+    claimed = queue.claim(2, patience=0.0)
+    queue.put("d")
+    queue.put("e")
+    queue.producer_done()
+    assert [queue.get(), queue.get(), queue.get()] == ["c", "d", "e"]
+    assert queue.get_within(0.0) is None
+    queue.put_back(claimed)
+    assert queue.claim(5, patience=60.0) == ["a", "b"]
+    assert queue.get_within(0.0) is None
+    queue.settle()
+    with pytest.raises(Closed):
+        queue.claim(1, patience=60.0)
+
+
+def test_claim_waits_for_enough_items_or_the_end_or_its_patience() -> None:
+    queue = make_queue(max_items=3)
+    queue.put("a")
+    assert queue.claim(2, patience=0.0) == ["a"]
+
+    def produce() -> None:
+        for item in "bcde":
+            queue.put(item)
+        queue.producer_done()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    assert queue.claim(3, patience=60.0) == ["b", "c", "d"]
+    assert queue.claim(3, patience=60.0) == ["e"]
+    producer.join()
+
+
 async def reserves_at_once(queue: BoundedQueue[str], weight: int) -> bool:
     task = asyncio.ensure_future(queue.reserve(weight))
     for _ in range(5):

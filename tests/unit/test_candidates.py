@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from modules.devices import Device
 from modules.matching import vector_neighbours
-from modules.matching.candidates import propose
+from modules.matching.candidates import Search, propose
 from modules.matching.hash_neighbours import MAX_DISTANCE, hash_neighbours
 from modules.matching.ledger import Ledger, PairSet
 from modules.records import Pictures
 from tests.unit.test_deduplication import pictures
 
+SEARCH = Search({"turning": 0.6}, 20)
+
 
 class Turning:
     """Vectors of four numbers whose second half is the first one's mirror image."""
 
-    name = "turning"
+    name = family = "turning"
     dim = 32
     fingerprint = "0"
 
     def prepare(self, rgb: np.ndarray) -> np.ndarray:
         return rgb
 
-    def setup(self, device: str) -> None: ...
+    def setup(self, device: Device) -> None: ...
 
     def embed(self, batch: np.ndarray) -> np.ndarray:
         return batch.astype(np.float32)
@@ -44,9 +49,7 @@ def clustered(count: int, seed: int = 0) -> np.ndarray:
 
 def table(count: int, hashes: list[int] | np.ndarray) -> Pictures:
     made = pictures([float(i % 7) for i in range(count)])
-    return Pictures(
-        made.sha, made.width, made.height, made.size, made.quality, made.texture, np.asarray(hashes, np.uint64)
-    )
+    return replace(made, phash=np.asarray(hashes, np.uint64))
 
 
 def scattered(count: int) -> np.ndarray:
@@ -60,10 +63,10 @@ def as_set(pairs: np.ndarray) -> set[tuple[int, int]]:
 @pytest.mark.parametrize("flat_rows", [10_000, 100])
 def test_neighbours_are_found_by_either_index(flat_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_neighbours, "FLAT_ROWS", flat_rows)
-    found = as_set(propose(table(3000, scattered(3000)), {"turning": (clustered(3000), Turning())}))
+    found = as_set(propose(table(3000, scattered(3000)), {"turning": (clustered(3000), Turning())}, SEARCH))
     wanted = {(i, j) for i in range(3000) for j in range(i + 1, min(3000, i // 5 * 5 + 5))}
     assert len(wanted & found) >= 0.99 * len(wanted)
-    assert len(found) <= 3000 * (vector_neighbours.NEIGHBOURS + vector_neighbours.VARIANT_NEIGHBOURS)
+    assert len(found) <= 3000 * (SEARCH.k + vector_neighbours.VARIANT_NEIGHBOURS)
 
 
 @pytest.mark.parametrize("flat_rows", [10_000, 100])
@@ -74,7 +77,7 @@ def test_candidates_do_not_depend_on_threads(flat_rows: int, monkeypatch: pytest
     threads, found = faiss.omp_get_max_threads(), []
     for number in (1, 4):
         faiss.omp_set_num_threads(number)
-        found.append(propose(table(2000, scattered(2000)), {"turning": (clustered(2000), Turning())}))
+        found.append(propose(table(2000, scattered(2000)), {"turning": (clustered(2000), Turning())}, SEARCH))
     faiss.omp_set_num_threads(threads)
     assert np.array_equal(found[0], found[1])
 
@@ -82,18 +85,39 @@ def test_candidates_do_not_depend_on_threads(flat_rows: int, monkeypatch: pytest
 def test_mirrored_pictures_are_proposed() -> None:
     vectors = unit(np.random.default_rng(2).normal(size=(50, 32)))
     vectors[7] = vectors[31][::-1]
-    assert (7, 31) in as_set(propose(table(50, scattered(50)), {"turning": (vectors, Turning())}))
+    assert (7, 31) in as_set(propose(table(50, scattered(50)), {"turning": (vectors, Turning())}, SEARCH))
+
+
+def test_neighbours_are_as_many_and_as_near_as_asked() -> None:
+    vectors, alone = clustered(600), Search({"turning": 0.6}, 20, hashes=False)
+    every = as_set(propose(table(600, scattered(600)), {"turning": (vectors, Turning())}, alone))
+    few = as_set(propose(table(600, scattered(600)), {"turning": (vectors, Turning())}, replace(alone, k=1)))
+    assert few < every
+    assert len(few) <= 600 * 2  # the nearest one, and the nearest one of the mirrored picture
+    near = replace(alone, least={"turning": 0.9})
+    found = as_set(propose(table(600, scattered(600)), {"turning": (vectors, Turning())}, near))
+    whole = vectors.astype(np.float64)
+    mirrored = whole[:, ::-1]
+    cosine = {(i, j): max(whole[i] @ whole[j], mirrored[i] @ whole[j]) for i, j in every}
+    assert found == {pair for pair in every if cosine[pair] >= 0.9}
+    assert 0 < len(found) < len(every)
+
+
+def test_hashes_propose_only_where_they_are_wanted() -> None:
+    twins = table(300, np.repeat(scattered(150), 2))
+    assert len(propose(twins, {}, SEARCH)) >= 150
+    assert len(propose(twins, {}, replace(SEARCH, hashes=False))) == 0
 
 
 def test_a_subset_proposes_only_its_own_rows() -> None:
     subset = np.arange(0, 400, 2, dtype=np.int32)
-    found = propose(table(400, scattered(400)), {"turning": (clustered(400), Turning())}, subset)
+    found = propose(table(400, scattered(400)), {"turning": (clustered(400), Turning())}, SEARCH, subset)
     assert len(found)
     assert np.isin(found, subset).all()
 
 
 def test_pairs_are_unique_sorted_and_ordered_within() -> None:
-    found = propose(table(500, scattered(500)), {"turning": (clustered(500), Turning())})
+    found = propose(table(500, scattered(500)), {"turning": (clustered(500), Turning())}, SEARCH)
     assert found.dtype == np.int32
     assert (found[:, 0] < found[:, 1]).all()
     assert np.array_equal(found, np.unique(found, axis=0))
@@ -102,12 +126,12 @@ def test_pairs_are_unique_sorted_and_ordered_within() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_pictures_have_no_candidates(count: int) -> None:
     empty = np.zeros((count, 32), np.float16)
-    assert propose(table(count, np.zeros(count)), {"turning": (empty, Turning())}).shape == (0, 2)
+    assert propose(table(count, np.zeros(count)), {"turning": (empty, Turning())}, SEARCH).shape == (0, 2)
 
 
 def test_thousands_of_equal_hashes_cost_linear_work() -> None:
     count = 20_000
-    found = propose(table(count, np.full(count, 12345)), {})
+    found = propose(table(count, np.full(count, 12345)), {}, SEARCH)
     assert count - 1 <= len(found) <= 16 * count
     best = 6  # the first row of the highest quality
     assert (found == best).any(axis=1).sum() >= count - 1
@@ -118,7 +142,7 @@ def test_near_hashes_are_found_and_far_ones_not() -> None:
     for row in range(0, 1000, 2):
         hashes[row + 1] = hashes[row] ^ np.uint64(0b1011 << 20)
     made = table(1000, hashes)
-    pieces = hash_neighbours(made.phash, made.quality, np.arange(1000, dtype=np.int32))
+    pieces = hash_neighbours(made.phash, made.rank, np.arange(1000, dtype=np.int32))
     pairs = np.concatenate([np.stack(piece, axis=1) for piece in pieces])
     distance = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
     assert (distance <= MAX_DISTANCE).all()

@@ -23,9 +23,11 @@ from modules.errors import (
     StoreError,
     UsageError,
 )
+from modules.log_lines import set_up_logging
 from modules.progress import Progress
 from modules.records import RunSummary
 from modules.settings import AzureCredentials, Settings
+from modules.settings_sources import flag_names
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("IMGSIEVE_", "AZURE_"))}
@@ -131,7 +133,7 @@ def test_errors_are_one_line_without_secrets(
 
 
 def test_names_forge_no_log_lines_and_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    main.set_up_logging(verbose=False, quiet=False)
+    set_up_logging(verbose=False, quiet=False)
     logging.getLogger("modules").warning("left out: %s", "a\n2026 ERROR \x1b[2J\u202egpj.exe, ü \U0001f600")
     shown = capsys.readouterr().err
     assert shown.endswith("left out: a\\n2026 ERROR \\x1b[2J\\u202egpj.exe, ü \U0001f600\n")
@@ -189,6 +191,66 @@ def test_without_arguments_environment_and_config_file_rule(monkeypatch: pytest.
     assert fake.settings == Settings(source="from-file", batch_size=6)
 
 
+@pytest.mark.parametrize("command", ["estimate", "calibrate", "hardware"])
+def test_small_commands_show_few_flags_and_read_all_settings(tmp_path: Path, command: str) -> None:
+    shown = python(command, "--help", cwd=tmp_path).stdout
+    flags = {flag for name in Settings.model_fields for flag in flag_names(name) if f"{flag} " in shown}
+    assert {"--features", "--devices", "--log-format"} <= flags
+    assert len(flags) < len(Settings.model_fields) / 2
+    assert not flags & {"--shard-rows", "--queue-bytes", "--dry-run"}
+    assert ("[SOURCE]" in shown) == (command != "hardware")
+    # What is no flag of theirs is read like everywhere: from the environment, and from config.yaml.
+    (tmp_path / "config.yaml").write_text("shard_rows: 5\ndry_run: true\n", encoding="utf-8")
+    ended = python(command, "nowhere", cwd=tmp_path, IMGSIEVE_QUEUE_BYTES="much")
+    assert ended.returncode == 2
+    said = "unexpected extra argument" if command == "hardware" else "queue_bytes = 'much'"
+    assert said in ended.stderr
+
+
+class FakeCommand(types.ModuleType):
+    """Stands where a small command does, and notes what it is given."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.settings: Settings | None = None
+        self.options: dict[str, object] = {}
+
+    def run(self, settings: Settings, *_: object, **options: object) -> str:
+        self.settings, self.options = settings, options
+        return "the page"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("estimate", "pictures"), {"sample": 24, "prices": None}),
+        (("estimate", "pictures", "--sample", "0", "--prices", "own.yaml"), {"sample": 0, "prices": Path("own.yaml")}),
+        (("calibrate", "pictures", "--sample", "9"), {"sample": 9}),
+        (("hardware",), {}),
+    ],
+)
+def test_small_commands_get_settings_and_options_and_print_their_page(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    options: dict[str, object],
+) -> None:
+    name = f"modules.commands.{arguments[0]}"
+    fake = FakeCommand(name)
+    monkeypatch.setitem(sys.modules, name, fake)
+    (tmp_path / "config.yaml").write_text("shard_rows: 5\n", encoding="utf-8")
+    monkeypatch.setenv("BATCH_SIZE", "7")
+    with pytest.raises(SystemExit) as caught:
+        main.main(list(arguments))
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == "the page\n"
+    assert fake.options == options
+    assert fake.settings is not None
+    assert (fake.settings.shard_rows, fake.settings.batch_size) == (5, 7)
+    assert fake.settings.source == ("." if arguments[0] == "hardware" else "pictures")
+
+
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     end(monkeypatch, summary(), "-q", "pictures")
     assert capsys.readouterr() == ("", "")
@@ -222,7 +284,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 
 def test_logs_mask_secrets_and_keep_libraries_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    main.set_up_logging(verbose=False, quiet=False)
+    set_up_logging(verbose=False, quiet=False)
     logging.getLogger("modules.stages.fetch").info("reading https://a/c?sv=1&sig=%s", SECRET)
     logging.getLogger("modules.stages.fetch").debug("too much")
     for name in ("azure.core.pipeline.policies.http_logging_policy", "aiohttp.client", "urllib3"):

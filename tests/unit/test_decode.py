@@ -30,7 +30,7 @@ def grey_reference() -> UInt8Array:
 
 def saved(image: Image.Image, name: str, **options: object) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, name, **options)
+    image.save(stream, "HEIF" if name == "HEIC" else name, **options)
     return stream.getvalue()
 
 
@@ -42,18 +42,19 @@ def difference(got: Decoded, wanted: UInt8Array) -> float:
     return float(np.abs(got.rgb.astype(int) - wanted).mean())
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIC"])
 def test_every_format(name: str) -> None:
-    options = {"quality": 95} if name in ("JPEG", "WEBP") else {}
+    lossy = name in ("JPEG", "WEBP", "AVIF", "HEIC")
+    options = {"quality": 95} if lossy else {}
     got = decode(saved(Image.fromarray(reference()), name, **options), LIMIT)
     assert (got.header.width, got.header.height, got.header.format) == (90, 60, name)
     assert got.full
     assert difference(got, reference()) < (8 if name == "GIF" else 3)
-    assert got.header.lossless == (name not in ("JPEG", "WEBP"))
+    assert got.header.lossless == (not lossy)
     assert (got.header.quantisation is not None) == (name == "JPEG")
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation(name: str, orientation: int) -> None:
     upright = reference()
@@ -70,7 +71,9 @@ def test_orientation(name: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.ascontiguousarray(undo[orientation](upright)))
-    got = decode(saved(stored, name, exif=exif, **({"quality": 95} if name in ("JPEG", "WEBP") else {})), LIMIT)
+    got = decode(
+        saved(stored, name, exif=exif.tobytes(), **({"quality": 95} if name not in ("PNG", "TIFF") else {})), LIMIT
+    )
     assert (got.header.width, got.header.height) == (90, 60)
     assert difference(got, upright) < 3
 
@@ -119,7 +122,7 @@ def test_float_pixels(scale: float) -> None:
     assert difference(decode(saved(image, "TIFF"), LIMIT), grey_reference()) <= 1
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("GIF", 8), ("WEBP", 5), ("PNG", 0)])
+@pytest.mark.parametrize(("name", "tolerance"), [("GIF", 8), ("WEBP", 5), ("PNG", 0), ("AVIF", 5), ("HEIC", 5)])
 def test_first_frame_of_an_animation(name: str, tolerance: float) -> None:
     black = Image.new("RGB", (90, 60))
     data = saved(Image.fromarray(reference()), name, save_all=True, append_images=[black, black])
@@ -170,7 +173,7 @@ def test_refusals() -> None:
     assert decode(picture, 5400).full
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIC"])
 def test_truncated(name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), name)
@@ -196,3 +199,133 @@ def test_a_file_of_several_jpegs_gives_its_first() -> None:
     got = decode(data, LIMIT)
     assert got.header.format == "JPEG"
     assert difference(got, reference()) < 3
+
+
+@pytest.mark.parametrize("name", ["AVIF", "HEIC"])
+def test_transparency_and_grey_of_newer_formats(name: str) -> None:
+    alpha = np.full((60, 90), 255, np.uint8)
+    alpha[:28] = 0
+    rgba = Image.fromarray(np.dstack([reference(), alpha]))
+    got = decode(saved(rgba, name, quality=95), LIMIT).rgb
+    assert got[:24].min() > 245
+    assert np.abs(got[34:].astype(int) - reference()[34:]).mean() < 3
+    assert difference(decode(saved(Image.fromarray(grey_reference()), name, quality=95), LIMIT), grey_reference()) < 3
+
+
+def test_heic_of_more_than_8_bits() -> None:
+    deep = Image.fromarray(grey_reference().astype(np.uint16) * 257)
+    got = decode(saved(deep, "HEIC", quality=95), LIMIT)
+    assert difference(got, grey_reference()) < 3
+    assert got.native is None
+
+
+def boxed(brand: bytes, *others: bytes) -> bytes:
+    return (16 + 4 * len(others)).to_bytes(4, "big") + b"ftyp" + brand + bytes(4) + b"".join(others)
+
+
+def test_files_of_one_container_are_told_apart_by_their_brands() -> None:
+    for name, own in (("AVIF", b"avif"), ("HEIC", b"heic")):
+        data = saved(Image.fromarray(reference()), name, quality=95)
+        size = int.from_bytes(data[:4], "big")
+        for head in (boxed(own), boxed(b"mif1", b"miaf", own)):
+            padding = size - len(head)
+            assert padding >= 0
+            spare = (head + padding * b"\0")[4:] if padding % 4 else head[4:] + (padding // 4) * own
+            assert decode(size.to_bytes(4, "big") + spare + data[size:], LIMIT).header.format == name
+    for head in (boxed(b"isom", b"mp42"), boxed(b"qt  "), boxed(b"crx ", b"isom")):
+        with pytest.raises(PictureError, match=r"^not a picture format that is read here$"):
+            decode(head + bytes(100), LIMIT)
+    for head, name in ((boxed(b"avif"), "an AVIF"), (boxed(b"heic"), "a HEIC"), (boxed(b"mif1")[:13], "a HEIC")):
+        with pytest.raises(PictureError, match=f"^truncated or broken header of {name} picture$"):
+            decode(head, LIMIT)
+
+
+def claiming(data: bytes, width: int, height: int) -> bytes:
+    """The file with another size in its header's ``ispe`` boxes."""
+    claim = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    changed = bytearray(data)
+    place = data.find(b"ispe")
+    while place >= 0:
+        changed[place + 8 : place + 16] = claim
+        place = data.find(b"ispe", place + 4)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", ["AVIF", "HEIC"])
+def test_bombs_are_refused_by_their_header(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(Image.fromarray(reference()), name)
+    with pytest.raises(PictureError, match=r"^has 90 x 60 pixels, over the limit of 5399; raise IMGSIEVE_MAX_"):
+        decode(data, 5399)
+
+    def never(image: Image.Image) -> None:
+        raise AssertionError("pixels were decoded")
+
+    monkeypatch.setattr(f"PIL.{name.title()}ImagePlugin.AvifImageFile.load" if name == "AVIF" else HEIF_LOAD, never)
+    with pytest.raises(PictureError, match=r"^has 9000 x 8000 pixels, over the limit"):
+        decode(claiming(data, 9000, 8000), LIMIT)
+
+
+HEIF_LOAD = "pillow_heif.as_plugin._LibHeifImageFile.load"
+
+
+def test_a_crop_does_not_hide_a_bomb() -> None:
+    data = saved(Image.new("RGB", (2999, 1999), "navy"), "HEIC")
+    assert b"clap" in data
+    assert decode(data, 3100 * 2100).header.width == 2999
+    crop = data.index(b"clap") + 4
+    left_and_top = b"".join(n.to_bytes(4, "big", signed=True) for n in (90, 1, 60, 1, 90 - 3000, 2, 60 - 2000, 2))
+    tiny = data[:crop] + left_and_top + data[crop + 32 :]
+    got = decode(tiny, LIMIT)
+    assert (got.header.width, got.header.height) == (90, 60)
+    with pytest.raises(PictureError, match=r"^has 3\d\d\d x 2\d\d\d pixels, over the limit of 1000000;"):
+        decode(tiny, 1_000_000)
+
+
+def test_heic_whose_pixels_are_more_than_its_header_says() -> None:
+    data = saved(Image.new("RGB", (3000, 2000), "navy"), "HEIC")
+    with pytest.raises(PictureError, match=r"^broken HEIC picture: .*limit"):
+        decode(claiming(data, 60, 40), LIMIT)
+
+
+@pytest.mark.parametrize("name", ["AVIF", "HEIC"])
+def test_damaged_files_are_pictures_or_one_clean_line(name: str) -> None:
+    random = np.random.default_rng(4)
+    data = saved(Image.fromarray(reference()), name)
+    reasons = set()
+    for _ in range(150):
+        broken = bytearray(data)
+        for place in random.integers(0, min(len(data), 700), 3):
+            broken[place] = random.integers(0, 256)
+        try:
+            decode(bytes(broken), LIMIT)
+        except PictureError as error:
+            reasons.add(str(error))
+    assert len(reasons) > 1
+    assert all(reason.isprintable() and "0x" not in reason for reason in reasons)
+
+
+def test_a_lack_of_memory_is_not_the_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(image: Image.Image) -> None:
+        raise RuntimeError("Memory allocation error: Unspecified: out of memory")
+
+    data = saved(Image.fromarray(reference()), "HEIC")
+    monkeypatch.setattr(HEIF_LOAD, starve)
+    with pytest.raises(MemoryError, match="HEIC"):
+        decode(data, LIMIT)
+
+
+def test_native_part() -> None:
+    large = cv2.resize(reference(), (1600, 1203), interpolation=cv2.INTER_CUBIC)
+    got = decode(saved(Image.fromarray(large), "PNG"), LIMIT).native
+    assert got is not None
+    assert got.shape == (512, 512)
+    wanted = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)[344 : 344 + 512, 544 : 544 + 512]
+    assert np.array_equal(got, wanted)
+    halved = decode(saved(Image.fromarray(large), "JPEG", quality=95), LIMIT).native
+    assert halved is not None
+    assert np.abs(halved.astype(int) - wanted).mean() < 2
+    huge = cv2.resize(reference(), (2400, 1600), interpolation=cv2.INTER_CUBIC)
+    assert decode(saved(Image.fromarray(huge), "JPEG"), LIMIT).native is None
+    small = decode(saved(Image.fromarray(reference()), "PNG"), LIMIT).native
+    assert small is not None
+    assert np.array_equal(small, grey_reference())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def pictures(quality: list[float]) -> Pictures:
         quality=np.asarray(quality, np.float32),
         texture=np.ones(count, np.float32),
         phash=numbers.astype(np.uint64),
+        rank=np.argsort(np.argsort(-np.asarray(quality), kind="stable")).astype(np.int32),
     )
 
 
@@ -177,10 +179,20 @@ def test_a_part_joins_the_whole_even_if_the_part_is_better() -> None:
     assert only_copies.keeper.tolist() == [0, 1]
 
 
-def test_a_part_that_shows_more_detail_is_kept() -> None:
+@pytest.mark.parametrize(("any_resolution", "keeper"), [(False, [0, 1]), (True, [1, 1])])
+def test_a_part_that_shows_more_detail_is_kept_unless_detail_does_not_count(
+    any_resolution: bool, keeper: list[int]
+) -> None:
     finer = relations.verdict(Kind.PART, cover_a=1, cover_b=0.5, scale=0.4, agreement=1)
     world = World(2, {(0, 1): finer}, np.array([[0, 1]], np.int32))
-    assert deduplication.match(pictures([9, 5]), world.propose, world.verify, ACCEPTED).keeper.tolist() == [0, 1]
+    found = deduplication.match(pictures([9, 5]), world.propose, world.verify, ACCEPTED, any_resolution=any_resolution)
+    assert found.keeper.tolist() == keeper
+
+
+def test_the_rank_decides_whatever_the_quality() -> None:
+    world = World(2, {(0, 1): COPY}, np.array([[0, 1]], np.int32))
+    made = replace(pictures([9, 5]), rank=np.array([1, 0], np.int32))
+    assert deduplication.match(made, world.propose, world.verify, ACCEPTED).keeper.tolist() == [1, 1]
 
 
 def test_a_composition_joins_its_picture_only_on_request_and_a_collage_never() -> None:

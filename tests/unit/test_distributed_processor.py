@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modules.bounded_queue import Cancellation
-from modules.distributed_processor import Bounds, Stream, next_worker_count
+from modules.devices import DeviceLostError
+from modules.distributed_processor import Bounds, Embed, Stream, next_worker_count
 from modules.errors import InterruptedRunError, PictureError, RetryLaterError, StoreAwayError
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
@@ -159,6 +160,7 @@ def test_hanging_picture_does_not_cost_the_others_when_a_stop_runs_out_of_time(
     thread: StoreThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.distributed_processor.DRAIN_SECONDS", 0.5)
+    monkeypatch.setattr("modules.distributed_processor.FILL_SECONDS", 0.0)  # the hanging one never fills a batch
     stop = threading.Event()
 
     class Stopping(Collector):
@@ -250,6 +252,127 @@ def test_no_more_pictures_are_held_than_the_bound_says(thread: StoreThread) -> N
         )
     assert reached_for_certain <= max(held) <= BOUNDS.in_flight_images()
     assert len(saver.saved) == 200
+
+
+def embed_all(work: list[WorkItem], pool: WorkerPool, thread: StoreThread, *devices: Embed) -> list[str]:
+    """Keys that reached the saver, with these devices and, the last one, their stand-in."""
+    saver = Collector()
+    stream = Stream(thread, BOUNDS, pool, Cancellation(threading.Event()))
+    stream.run(iter(work), fetch=fetch, analyse=analyse, embedders=devices[:-1], saver=saver, stand_in=devices[-1])
+    return sorted(one.item.blob.key for one in saver.saved)
+
+
+class Failing:
+    """A device that is lost at its ``lost_at``-th batch and whenever it is asked after that."""
+
+    def __init__(self, lost_at: int) -> None:
+        self.lost_at = lost_at
+        self.batches: list[list[Processed]] = []
+
+    def __call__(self, batch: list[Processed]) -> list[Processed]:
+        self.batches.append(batch)
+        if len(self.batches) >= self.lost_at:
+            raise DeviceLostError("device cuda:9 is lost (fell off the bus)")
+        return batch
+
+
+def never(batch: list[Processed]) -> list[Processed]:
+    raise AssertionError("the stand-in is for when no device is left")
+
+
+def test_full_batches_reach_the_device_but_for_the_last(pool: WorkerPool, thread: StoreThread) -> None:
+    sizes: list[int] = []
+
+    def counting(batch: list[Processed]) -> list[Processed]:
+        sizes.append(len(batch))
+        return batch
+
+    embed_all(items(*["good"] * 22), pool, thread, counting, never)
+    assert sizes == [4, 4, 4, 4, 4, 2]
+
+
+def test_queue_smaller_than_a_batch_does_not_keep_it_from_filling(pool: WorkerPool, thread: StoreThread) -> None:
+    sizes: list[int] = []
+
+    def counting(batch: list[Processed]) -> list[Processed]:
+        sizes.append(len(batch))
+        return batch
+
+    narrow = Bounds(2, 4, 2, batch_size=8, queue_items=1, queue_bytes=1000, picture_timeout=60.0)
+    Stream(thread, narrow, pool, Cancellation(threading.Event())).run(
+        iter(items(*["good"] * 16)), fetch=fetch, analyse=analyse, embedders=[counting], saver=Collector()
+    )
+    assert sizes == [8, 8]
+
+
+@pytest.mark.parametrize("lost_at", [1, 3])
+def test_lost_device_gives_its_batch_to_the_others(
+    pool: WorkerPool, thread: StoreThread, caplog: pytest.LogCaptureFixture, lost_at: int
+) -> None:
+    """The other one holds a batch until the loss, so that it is the last one at work when the batch comes back."""
+    work = items(*["good"] * 30)
+    lost = Failing(lost_at)
+    is_lost = threading.Event()
+
+    def losing(batch: list[Processed]) -> list[Processed]:
+        try:
+            return lost(batch)
+        except DeviceLostError:
+            is_lost.set()
+            raise
+
+    def other(batch: list[Processed]) -> list[Processed]:
+        is_lost.wait(60.0)
+        return batch
+
+    assert embed_all(work, pool, thread, losing, other, never) == sorted(item.blob.key for item in work)
+    assert len(lost.batches) == lost_at
+    assert "device cuda:9 is lost (fell off the bus); its 4 pictures go to the 1 device(s) left" in caplog.text
+
+
+def test_device_that_is_lost_with_the_last_batch_leaves_work_to_one_that_has_nothing_left(
+    pool: WorkerPool, thread: StoreThread
+) -> None:
+    """The queue is closed and empty for the other one, which may not leave before this one is done."""
+    both = threading.Barrier(2)
+    own_is_done = threading.Event()
+    done: list[int] = []
+    work = items(*["good"] * 8)
+
+    def losing(batch: list[Processed]) -> list[Processed]:
+        both.wait(60.0)  # each holds one of the two batches
+        own_is_done.wait(60.0)
+        raise DeviceLostError("device cuda:0 is lost (unplugged)")
+
+    def other(batch: list[Processed]) -> list[Processed]:
+        if not done:
+            both.wait(60.0)
+        done.append(len(batch))
+        own_is_done.set()
+        return batch
+
+    assert embed_all(work, pool, thread, losing, other, never) == sorted(item.blob.key for item in work)
+    assert done == [4, 4]
+
+
+def test_stand_in_goes_on_when_every_device_is_lost_and_nothing_else_can(
+    pool: WorkerPool, thread: StoreThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = items(*["good"] * 30)
+    taken: list[Processed] = []
+
+    def cpu(batch: list[Processed]) -> list[Processed]:
+        taken.extend(batch)
+        return batch
+
+    assert embed_all(work, pool, thread, Failing(2), Failing(1), cpu) == sorted(item.blob.key for item in work)
+    assert taken
+    assert "no other device is left, the CPU goes on" in caplog.text
+    saver = Collector()
+    with WorkerPool(1, no_setup) as own, pytest.raises(RetryLaterError, match=r"bus\), and no other device is left"):
+        Stream(thread, BOUNDS, own, Cancellation(threading.Event())).run(
+            iter(work), fetch=fetch, analyse=analyse, embedders=[Failing(1)], saver=saver
+        )
 
 
 def test_map_keeps_order_and_tells_crashes_apart(pool: WorkerPool) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from modules.errors import PictureError, UsageError
-from modules.feature_extraction import Analyser, init_worker, make_extractors, resolve_features
+from modules.errors import PictureError
+from modules.feature_extraction import Analyser, init_worker
+from modules.features.perceptual import Perceptual
 from modules.records import Analysis
 
 ALL = frozenset(["perceptual"])
@@ -25,12 +25,12 @@ def jpeg() -> bytes:
 
 
 def analysed(data: bytes) -> Analysis:
-    analyser = Analyser(tuple(make_extractors(["auto"])), 10**8)
+    analyser = Analyser((Perceptual(),), 10**8)
     return analyser.analyse(data, facts=True, keypoints=True, extractors=ALL)
 
 
 def test_only_what_was_asked_is_computed() -> None:
-    analyser = Analyser(tuple(make_extractors(["perceptual"])), 10**8)
+    analyser = Analyser((Perceptual(),), 10**8)
     nothing = analyser.analyse(jpeg(), facts=False, keypoints=False, extractors=frozenset())
     assert (nothing.facts, nothing.keypoints, nothing.pixels) == (None, None, {})
     pixels = analyser.analyse(jpeg(), facts=False, keypoints=False, extractors=ALL).pixels
@@ -58,12 +58,23 @@ def test_bad_bytes_are_one_clean_reason() -> None:
         analysed(jpeg()[:20_000])
 
 
-def test_registry() -> None:
-    assert resolve_features("auto") == ["perceptual"]
-    assert resolve_features(["perceptual", "auto"]) == ["perceptual"]
-    with pytest.raises(UsageError, match=r"unknown extractor 'nonsense'; known are auto, perceptual"):
-        make_extractors(["nonsense"])
-    with pytest.raises(UsageError, match="no extractor given"):
-        resolve_features([])
-    (extractor,) = make_extractors(["auto"])
-    assert pickle.loads(pickle.dumps(extractor)).fingerprint == extractor.fingerprint
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF", "MPO"])
+def test_decode_workers_read_the_newer_formats(kind: str) -> None:
+    made = Image.Exif()
+    made[0x010F], made[0x0110] = "Example", "Camera 1"
+    stream = io.BytesIO()
+    Image.fromarray(load_sample_images().images[1]).save(stream, kind, quality=80, exif=made.tobytes())
+    with multiprocessing.get_context("spawn").Pool(1, initializer=init_worker) as pool:
+        facts = pool.apply(analysed, (stream.getvalue(),)).facts
+    assert facts is not None
+    assert (facts.width, facts.height) == (640, 427)
+    assert facts.format == {"HEIF": "HEIC", "MPO": "JPEG"}.get(kind, kind)
+    assert (facts.camera, facts.taken, facts.gps) == ("Example Camera 1", "", False)
+
+
+def test_facts_agree_with_each_other() -> None:
+    facts = analysed(jpeg()).facts
+    assert facts is not None
+    assert len(facts.palette) == 4 * facts.dominant_colours > 0
+    for name in ("sharpness", "exposure", "contrast", "noise", "compression", "texture"):
+        assert 0 < getattr(facts, name) <= 1

@@ -19,6 +19,14 @@ from modules.settings import AzureCredentials
 SAS = "sv=2024-01-01&se=2030-01-01&sig=SECRET%3D"
 
 
+def test_a_time_beyond_the_states_numbers_is_the_furthest_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"a")
+    os.utime(path, (2e10, 2e10))  # the year 2603, or what this file system makes of it
+    (blob,) = listed(FolderStore(), f"{tmp_path}/")
+    assert blob.modified_ns == min(path.stat().st_mtime_ns, 2**63 - 1)
+
+
 def listed(store: FolderStore, prefix: str, **options: int) -> list[BlobInfo]:
     async def collect() -> list[BlobInfo]:
         return [blob async for page in store.list(prefix, **options) for blob in page.blobs]  # type: ignore[arg-type]

@@ -175,7 +175,14 @@ def test_outputs_are_left_out_wherever_they_lie() -> None:
 
 def test_a_file_that_only_has_the_name_of_a_marker_hides_nothing() -> None:
     keep = ListingFilter(lambda key: False)
-    names = ("c/x/_state/manifest.json", "c/x/best/a.jpg", "c/x/b.HEIC", "c/x/c", "c/x/d.heic")
+    names = ("c/x/_state/manifest.json", "c/x/best/a.jpg", "c/x/b.MP4", "c/x/c", "c/x/d.mp4")
     assert [name for name in names if keep(BlobInfo(name, 1, "1"))] == ["c/x/best/a.jpg"]
     assert keep.excluded == ()
-    assert keep.others == {"json": 1, "heic": 2, "": 1}
+    assert keep.others == {"json": 1, "mp4": 2, "": 1}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "MPO", "Avif", "HEIC", "heif", "hif", "avifs"])
+def test_pictures_are_known_by_their_ending(ending: str) -> None:
+    keep = ListingFilter(lambda key: False)
+    assert keep(BlobInfo(f"c/x/holiday.{ending}", 1, "1"))
+    assert not keep(BlobInfo(f"c/x/holiday.{ending}.txt", 1, "1"))

@@ -54,6 +54,15 @@ def test_requests_compare_as_they_come_back_from_json() -> None:
     assert not manifest.at("done").resumes(REQUEST)
 
 
+def test_an_older_format_is_not_resumed_but_followed_by_a_new_epoch() -> None:
+    values = json.loads(Manifest.first(REQUEST, "mem://c/out/").to_json())
+    older = Manifest.from_json(json.dumps({**values, "schema": SCHEMA - 1}).encode(), "here")
+    assert not older.resumes(REQUEST)
+    following = older.new_epoch(REQUEST)
+    assert (following.epoch, following.schema) == (2, SCHEMA)
+    assert following.resumes(REQUEST)
+
+
 def test_a_zombies_save_and_fence_are_refused(thread: StoreThread) -> None:
     zombie, heir = ManifestFile(thread, KEY), ManifestFile(thread, KEY)
     manifest = Manifest.first(REQUEST, "mem://c/out/")

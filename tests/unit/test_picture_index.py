@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from modules.errors import StateError
+from modules.matching.keep import Keep
 from modules.records import (
     VERDICT_DTYPE,
     BlobInfo,
+    Copy,
     Float32Array,
     Kind,
+    Pictures,
 )
 from modules.state.arrays import load_vectors, load_verdicts
 from modules.state.commit import commit_claims
@@ -40,10 +44,21 @@ def state(tmp_path: Path) -> Iterator[State]:
 
 
 def quality(
-    width: np.ndarray, height: np.ndarray, sharpness: Float32Array, exposure: Float32Array, compression: Float32Array
+    width: np.ndarray,
+    height: np.ndarray,
+    *,
+    sharpness: Float32Array,
+    exposure: Float32Array,
+    contrast: Float32Array,
+    noise: Float32Array,
+    compression: Float32Array,
 ) -> Float32Array:
     assert width.dtype == height.dtype == np.int32
-    return (sharpness + 2 * exposure + 4 * compression).astype(np.float32)
+    return (sharpness + 2 * exposure + 4 * contrast + 8 * noise + 16 * compression).astype(np.float32)
+
+
+def pictures_of(index: ScratchIndex, *keep: str) -> Pictures:
+    return index.pictures(quality, Keep.parse(keep or ("quality",)).order, "c/in/")
 
 
 def collection(state: State) -> tuple[ScratchIndex, list[BlobInfo]]:
@@ -60,7 +75,7 @@ def collection(state: State) -> tuple[ScratchIndex, list[BlobInfo]]:
 
 def test_pictures_are_numbered_by_first_key(state: State) -> None:
     index, _ = collection(state)
-    pictures = index.pictures(quality)
+    pictures = pictures_of(index)
     contents = [letter * n for n, letter in enumerate("abcdef", 1)]
     assert [row.tobytes() for row in pictures.sha] == [sha(text) for text in contents]
     assert pictures.width.tolist() == [40] * 6
@@ -68,7 +83,7 @@ def test_pictures_are_numbered_by_first_key(state: State) -> None:
     assert pictures.size.tolist() == [1000 + n for n in range(1, 7)]
     assert pictures.phash.tolist() == [(1 << 63) + n for n in range(1, 7)]
     assert pictures.texture.tolist() == [1.0] * 6
-    assert pictures.quality.tolist() == [4.0] * 6
+    assert pictures.quality.tolist() == [23.0] * 6
     shuffled = pictures.sha[[3, 0, 5]]
     unknown = np.frombuffer(sha("unknown") + bytes(32), np.uint8).reshape(2, 32)
     assert index.indices(np.concatenate([shuffled, unknown])).tolist() == [3, 0, 5, -1, -1]
@@ -98,6 +113,7 @@ def test_decisions_come_by_group_best_first(state: State) -> None:
     verdict["agreement"][[0, 2]] = 0.5, 1
     verdict["cover_a"][[0, 2]] = 0.5, 0.75
     scores = np.arange(6, dtype=np.float32)
+    pictures_of(index)
     for _ in range(2):  # may be set again
         index.set_grouping(keeper, verdict, scores)
     decisions = list(index.decisions())
@@ -129,6 +145,7 @@ def test_what_rests_on_a_claimed_witness_is_marked_as_claimed(state: State) -> N
     index, writer = state.start([later, twin])
     assert commit_claims(writer, index) == 1
     index.number_pictures(WANTED)
+    pictures_of(index)
     index.set_grouping(np.zeros(1, np.int32), np.zeros(1, VERDICT_DTYPE), np.zeros(1, np.float32))
     assert [(d.key[5:], d.best, d.claimed) for d in index.decisions()] == [
         ("a.jpg", True, True),
@@ -143,15 +160,83 @@ def test_answers_longer_than_a_page_are_whole(state: State) -> None:
     state.commit(index, writer, good)
     state.commit(index, writer, [failed(item(b, 1), b.key) for b in listed[1200:]])
     assert index.number_pictures(WANTED) == 1200
+    pictures_of(index)
     index.set_grouping(np.arange(1200, dtype=np.int32), np.zeros(1200, VERDICT_DTYPE), np.zeros(1200, np.float32))
     assert [d.key for d in index.decisions()] == [b.key for b in listed[:1200]]
     assert [f.key for f in index.failures()] == [b.key for b in listed[1200:]]
 
 
+def test_policies_rank_pictures_and_choose_the_blob_of_each(state: State) -> None:
+    times = {"a0": 3, "a1": 9, "b0": 5, "c/b": 7, "c/c": 1, "d": 0}
+    listed = [replace(blob(name), modified_ns=when) for name, when in times.items()]
+    index, writer = state.start(listed)
+    state.commit(index, writer, [processed(item(b), b.key[-1] if b.key[-1] in "bcd" else b.key[5]) for b in listed])
+    # Pictures: 0 is a0 and a1, 1 is b0 and c/b, 2 is c/c, 3 is d.
+    index.number_pictures(WANTED)
+    for keep, ranks, best in [
+        (["quality"], [0, 1, 2, 3], ["a0", "b0", "c/c", "d"]),
+        (["newest"], [0, 1, 2, 3], ["a1", "c/b", "c/c", "d"]),
+        (["oldest"], [1, 2, 0, 3], ["a0", "b0", "c/c", "d"]),
+        (["folder:c", "oldest"], [2, 1, 0, 3], ["a0", "c/b", "c/c", "d"]),
+    ]:
+        assert pictures_of(index, *keep).rank.tolist() == ranks
+        index.set_grouping(np.arange(4, dtype=np.int32), np.zeros(4, VERDICT_DTYPE), np.zeros(4, np.float32))
+        decisions = list(index.decisions())
+        assert [d.key[5:] for d in decisions if d.best] == best
+        assert [(d.witness or "")[5:] for d in decisions if not d.best] == best[:2]
+        assert [d.group for d in decisions] == [1, 1, 2, 2, 3, 4]
+
+
+def test_groups_are_numbered_by_the_keys_of_their_best_blobs(state: State) -> None:
+    listed = [replace(blob(name), modified_ns=when) for name, when in (("a", 1), ("b", 1), ("z", 2))]
+    index, writer = state.start(listed)
+    state.commit(index, writer, [processed(item(b), "b" if b.key[-1] == "b" else "a") for b in listed])
+    index.number_pictures(WANTED)
+    pictures_of(index, "newest")
+    index.set_grouping(np.arange(2, dtype=np.int32), np.zeros(2, VERDICT_DTYPE), np.zeros(2, np.float32))
+    assert [(d.key[5:], d.group, d.best) for d in index.decisions()] == [
+        ("b", 1, True),
+        ("z", 2, True),
+        ("a", 2, False),
+    ]
+
+
+def test_equals_in_everything_go_by_key_across_pages(state: State) -> None:
+    listed = [blob(f"{n:04d}") for n in range(2100)]
+    index, writer = state.start(listed)
+    state.commit(index, writer, [processed(item(b), str(n // 2 + 5000)) for n, b in enumerate(listed)])
+    index.number_pictures(WANTED)
+    assert pictures_of(index, "largest").rank.tolist() == list(range(1050))
+
+
+@pytest.mark.parametrize("keep", ["lexi", "folder:b,newest", "smallest,oldest", "largest,lexi", "quality"])
+def test_the_database_sorts_as_python_does(keep: str, state: State) -> None:
+    rng = np.random.default_rng(len(keep))
+    names = [f"{rng.choice(['a', 'b', 'ü', 'Ａ', '🖼'])}/{n}{rng.choice(['', 'é', '🎈', 'Z'])}" for n in range(300)]
+    listed = sorted(
+        (replace(blob(name, size=int(rng.integers(3))), modified_ns=2**62 + int(rng.integers(9))) for name in names),
+        key=lambda info: info.key,
+    )
+    index, writer = state.start(listed)
+    state.commit(index, writer, [processed(item(b), b.key) for b in listed])
+    index.number_pictures(WANTED)
+    order = Keep.parse(keep.split(",")).order
+
+    def keys(info: BlobInfo) -> tuple[int | float | str, ...]:
+        copy = Copy(info.key.removeprefix("c/in/"), info.size, info.modified_ns, 40, 30, 23.0, metadata(info))
+        return (*(key(copy) for key in order), info.key)
+
+    def metadata(info: BlobInfo) -> int:
+        return 1 + (len(info.key) % 2)  # as facts() makes it
+
+    ranks = pictures_of(index, *keep.split(",")).rank
+    assert [listed[n].key for n in np.argsort(ranks)] == [info.key for info in sorted(listed, key=keys)]
+
+
 def test_an_empty_listing_has_no_pictures(state: State) -> None:
     index, _ = state.start([])
     assert index.number_pictures(WANTED) == 0
-    assert len(index.pictures(quality)) == 0
+    assert len(pictures_of(index)) == 0
     index.set_grouping(np.zeros(0, np.int32), np.zeros(0, VERDICT_DTYPE), np.zeros(0, np.float32))
     assert list(index.decisions()) == []
     assert index.indices(np.zeros((1, 32), np.uint8)).tolist() == [-1]
@@ -170,7 +255,7 @@ def test_vectors_are_checked_for_length_and_absence(state: State) -> None:
 
 def test_cached_verdicts_come_back_by_number(state: State) -> None:
     index, _ = collection(state)
-    pictures = index.pictures(quality)
+    pictures = pictures_of(index)
     sums = np.concatenate([pictures.sha[[4, 1, 0]], np.zeros((1, 32), np.uint8)])
     verdicts = np.zeros(3, VERDICT_DTYPE)
     verdicts["inliers"] = 7, 8, 9

@@ -12,12 +12,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from modules.feature_extraction import Analyser
-from modules.features.decode import decode
-from modules.quality.colour import correlation, dominant_colours, hsv_histogram, mean_correlation
-from modules.quality.measures import jpeg_quality
+from modules.features.decode import DecodedHeader, decode
+from modules.quality.colour import correlation, dominant_colours, hsv_histogram, mean_correlation, palette
+from modules.quality.compression import compression, earlier_quality, jpeg_quality
+from modules.quality.measures import contrast, edges, exposure, fineness, noise, noise_level, sharpness
 from modules.quality.score import score
 from modules.records import UInt8Array
 
+MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression")
 NAMES = ["china", "flower", "astronaut", "coffee", "chelsea", "rocket"]
 
 
@@ -38,9 +40,28 @@ def encoded(picture: UInt8Array, quality: int = 92) -> bytes:
 def rated(data: bytes) -> float:
     facts = Analyser((), 10**8).analyse(data, facts=True, keypoints=False, extractors=frozenset()).facts
     assert facts is not None
-    measures = np.array([[facts.sharpness], [facts.exposure], [facts.compression]], np.float32)
     width, height = np.array([[facts.width], [facts.height]], np.int32)
-    return float(score(width, height, measures[0], measures[1], measures[2])[0])
+    columns = {name: np.array([getattr(facts, name)], np.float32) for name in MEASURES}
+    return float(score(width, height, **columns)[0])
+
+
+def as_png(picture: UInt8Array) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def recompressed(picture: UInt8Array, quality: int) -> UInt8Array:
+    return np.asarray(Image.open(io.BytesIO(encoded(picture, quality))).convert("RGB"), np.uint8)
+
+
+def noisy(picture: UInt8Array, sigma: float) -> UInt8Array:
+    grain = np.random.default_rng(1).normal(0, sigma, picture.shape)
+    return np.asarray(np.clip(np.rint(picture + grain), 0, 255), np.uint8)
+
+
+def grey_of(picture: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,6 +76,9 @@ def test_worse_copies_score_lower(name: str) -> None:
         "half": rated(encoded(half)),
         "0.85": rated(encoded(slightly)),
         "blurred": rated(encoded(cv2.GaussianBlur(picture, (0, 0), 2))),
+        "noisy": rated(encoded(noisy(picture, 14))),
+        "jpeg 40, then 95": rated(encoded(recompressed(picture, 40), 95)),
+        "jpeg 40, then png": rated(as_png(recompressed(picture, 40))),
     }
     assert {edit: value for edit, value in copies.items() if value >= best} == {}
     assert copies["jpeg 30"] < copies["jpeg 70"]
@@ -62,8 +86,10 @@ def test_worse_copies_score_lower(name: str) -> None:
 
 def test_resolution_counts_most() -> None:
     low, high = np.zeros(1, np.float32), np.ones(1, np.float32)
-    large = score(np.array([4000], np.int32), np.array([3000], np.int32), low, low, low)
-    small = score(np.array([640], np.int32), np.array([480], np.int32), low, low, high)
+    large = score(np.array([4000], np.int32), np.array([3000], np.int32), **dict.fromkeys(MEASURES, low))
+    small = score(
+        np.array([640], np.int32), np.array([480], np.int32), **dict.fromkeys(MEASURES, low) | {"noise": high}
+    )
     assert large.dtype == np.float32
     assert large[0] > small[0]
     assert 0 <= small[0] <= large[0] <= 100
@@ -107,3 +133,93 @@ def test_a_flat_histogram_correlates_with_everything() -> None:
     assert correlation(flat, other) == 1.0
     rows = np.stack([np.frombuffer(h, np.uint8) for h in (flat, other)])
     assert mean_correlation(rows).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["china", "flower", "coffee", "rocket"])
+def test_an_enlarged_copy_scores_lower(name: str) -> None:
+    picture = cv2.resize(photo(name), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    best = rated(encoded(picture))
+    for way in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4, cv2.INTER_LINEAR):
+        larger = cv2.resize(picture, None, fx=1.5, fy=1.5, interpolation=way)
+        assert rated(encoded(larger)) < best
+
+
+@pytest.mark.parametrize("name", ["china", "flower", "astronaut", "coffee", "chelsea"])
+def test_a_copy_without_colour_scores_lower(name: str) -> None:
+    picture = photo(name)
+    grey = np.repeat(grey_of(picture)[:, :, None], 3, axis=2)
+    assert rated(as_png(grey)) < rated(as_png(picture))
+    assert contrast(grey) < contrast(picture)
+
+
+@pytest.mark.parametrize("quality", [20, 40, 60, 75, 85])
+@pytest.mark.parametrize("name", ["china", "astronaut", "coffee"])
+def test_earlier_compression_shows_through(name: str, quality: int) -> None:
+    once = recompressed(photo(name), quality)
+    assert earlier_quality(grey_of(once)) == pytest.approx(quality, abs=3)
+    assert earlier_quality(grey_of(recompressed(once, 95))) == pytest.approx(quality, abs=4)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
+def test_pictures_without_earlier_compression_show_none(name: str) -> None:
+    picture = photo(name)
+    small = cv2.resize(recompressed(picture, 40), None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    for pixels in (picture, noisy(picture, 5), small, picture[3:, 5:]):
+        assert earlier_quality(grey_of(np.ascontiguousarray(pixels))) == 100
+
+
+def test_noise_is_measured_and_no_texture_is() -> None:
+    flat = np.full((256, 256, 3), 128, np.uint8)
+    for sigma in (2.0, 5.0, 12.0):
+        grey = np.asarray(np.rint(128 + np.random.default_rng(2).normal(0, sigma, (256, 256))), np.uint8)
+        assert noise_level(grey) == pytest.approx(sigma, rel=0.2)
+        assert noise_level(grey_of(noisy(photo("astronaut"), sigma))) > 0.4 * sigma
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    assert noise_level(grey_of(flat)) == noise_level(ramp) == 0
+    assert noise(0) == 1 > noise(3) > noise(10) > 0
+
+
+def test_noise_is_not_taken_for_sharpness() -> None:
+    picture = cv2.GaussianBlur(photo("coffee"), (0, 0), 2)
+    blurred, grainy = grey_of(picture), grey_of(noisy(picture, 8))
+    assert edges(grainy, noise_level(grainy)) < edges(grainy, 0) - 0.1
+    assert fineness(blurred) < 0.2
+
+
+STRANGE = {
+    "a pixel": np.zeros((1, 1), np.uint8),
+    "a line": np.arange(256, dtype=np.uint8)[None],
+    "a column": np.arange(256, dtype=np.uint8)[:, None].repeat(3, axis=1),
+    "black": np.zeros((200, 300), np.uint8),
+    "white": np.full((512, 512), 255, np.uint8),
+    "a chequerboard": np.asarray(np.indices((300, 300)).sum(axis=0) % 2 * 255, np.uint8),
+    "grain": np.random.default_rng(3).integers(0, 256, (400, 400), np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_measures_stay_in_their_range(name: str) -> None:
+    grey = STRANGE[name]
+    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    sigma = noise_level(grey)
+    assert sigma >= 0
+    header = DecodedHeader(grey.shape[1], grey.shape[0], "PNG", None, True, False)
+    values = [sharpness(grey, grey, grey.size, sigma), sharpness(grey, None, grey.size), exposure(grey), contrast(rgb)]
+    values += [noise(sigma), compression(header, grey), fineness(grey)]
+    assert all(0 <= value <= 1 for value in values), values
+    colours = np.frombuffer(palette(rgb), np.uint8).reshape(-1, 4)
+    assert 1 <= len(colours) <= 5
+    assert 200 <= int(colours[:, 3].sum()) <= 257
+
+
+def test_palette() -> None:
+    flag = np.zeros((40, 60, 3), np.uint8)
+    flag[:, :30], flag[:, 30:45], flag[:, 45:] = (200, 30, 40), (250, 250, 250), (20, 60, 160)
+    colours = np.frombuffer(palette(flag), np.uint8).reshape(-1, 4).astype(int)
+    assert len(colours) == dominant_colours(flag) >= 3
+    assert (np.diff(colours[:, 3]) <= 0).all()
+    assert np.abs(colours[0] - (200, 30, 40, 128)).max() <= 12
+    for wanted in ((250, 250, 250), (20, 60, 160)):
+        assert np.abs(colours[:, :3] - wanted).max(axis=1).min() <= 12
+    assert palette(np.full((9, 9, 3), (12, 200, 99), np.uint8)) == bytes((12, 200, 99, 255))
+    assert palette(photo("coffee")) == palette(photo("coffee"))

@@ -72,7 +72,8 @@ def test_columns(tmp_path: Path) -> None:
         "Avg Color Correlation",
         "Dominant Colors",
     ]
-    facts = ["640", "480", "7", "JPEG"]
+    facts = ["640", "480", "7", "JPEG", "0.5000", "0.2500", "0.1250", "1.0000", "0.7500"]
+    facts += ["#a1b2c3 41%; #000000 20%", "2024-05-01 12:00:00", "", ""]
     assert best[:7] == ["mem://c/in/a.jpg", "71.24", "1", "1", "Best", "1.0000", "3"]
     assert best[7:] == ["", "", "", *facts, "mem://c/out/best/a.jpg"]
     assert duplicate[:5] == ["mem://c/in/b ä.jpg", "71.24", "2", "1", "Duplicate"]

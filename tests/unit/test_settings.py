@@ -65,6 +65,7 @@ def test_every_setting_can_come_from_the_environment_and_from_yaml(tmp_path: Pat
     samples: dict[str, str] = {"features": "perceptual, other", "relations": "copy,embedded", "uniques": "skip"}
     samples |= {"dry_run": "true", "scratch": str(tmp_path), "max_download_workers": "40"}
     samples |= {name: name for name in ("source", "output", "state")}
+    samples |= {"clip_output": "both", "match": "same-scene", "log_format": "json", "gpu_memory_fraction": "0.5"}
     for name in Settings.model_fields:
         samples.setdefault(name, "7")
     by_environment = load({}, environ={env_name(name): value for name, value in samples.items()}, folder=tmp_path)

@@ -123,7 +123,25 @@ def test_text_that_is_not_utf8_is_refused_by_name() -> None:
 
 
 def test_records_survive_their_tables() -> None:
-    facts = Facts(4000, 3000, "jpeg", 123, 0.5, 0.25, 0.75, 1.0, 5, (1 << 64) - 3, bytes(range(128)))
+    facts = Facts(
+        width=4000,
+        height=3000,
+        format="jpeg",
+        size=123,
+        sharpness=0.5,
+        exposure=0.25,
+        contrast=0.125,
+        noise=1.0,
+        compression=0.75,
+        texture=1.0,
+        dominant_colours=5,
+        palette=bytes(range(20)),
+        phash=(1 << 64) - 3,
+        hsv_histogram=bytes(range(128)),
+        taken="2024-05-01 12:00:00",
+        camera="Öd & Sons",
+        gps=True,
+    )
     keypoints = Keypoints(
         np.array([[0, 65535, 7, 300]], np.uint16), np.arange(128, dtype=np.uint8).reshape(1, 128), b"thumb"
     )
@@ -169,7 +187,9 @@ def test_an_empty_table_has_its_schema_and_no_shas() -> None:
 
 
 def listing(part: int, marker: str | None, size: int = 5) -> ListingPart:
-    blobs = [BlobInfo(f"c/in/{part}-{n}.jpg", size, f"e{n}", b"m" * 16, "image/jpeg", n == 1) for n in range(3)]
+    blobs = [
+        BlobInfo(f"c/in/{part}-{n}.jpg", size, f"e{n}", b"m" * 16, "image/jpeg", n == 1, 10**18 + n) for n in range(3)
+    ]
     return ListingPart(part, blobs, marker, ("c/in/out/",))
 
 

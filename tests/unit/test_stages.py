@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from modules.bounded_queue import Cancellation
+from modules.devices import Device
 from modules.errors import AccessError, InterruptedRunError, StateError, TransientError
 from modules.feature_extraction import DECODER_VERSION
 from modules.features.perceptual import Perceptual
@@ -27,7 +28,7 @@ from modules.state.shards import ShardWriter, list_shards
 from modules.store_thread import StoreThread
 
 FAMILIES = Families("facts/f", "keypoints/k", {"perceptual": "vectors/perceptual/v"})
-FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1, 7, bytes(128))
+FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, b"", 7, bytes(128), "", "", False)
 KEYPOINTS = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8), b"thumb")
 
 
@@ -279,7 +280,7 @@ def test_embedder_fills_vectors_and_leaves_out_what_nobody_asked_for() -> None:
     asked = Processed(item, b"s", Analysis(None, None, {"perceptual": extractor.prepare(rgb)}))
     other = Processed(item, b"t", Analysis(FACTS, None))
     failed = Processed(item, b"u", None, failure="truncated")
-    first, second, third = Embedder([extractor], "cpu")([asked, other, failed])
+    first, second, third = Embedder([extractor], Device("cpu", "float32", 8, 1))([asked, other, failed])
     assert first.vectors["perceptual"].shape == (extractor.dim,)
     assert first.analysis is not None
     assert first.analysis.pixels == {}

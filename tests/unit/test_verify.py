@@ -9,6 +9,7 @@ import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.errors import RetryLaterError
+from modules.matching.keep import Keep
 from modules.quality.score import score
 from modules.records import Keypoints
 from modules.stages.verify import VERDICTS_FAMILY, Verifier
@@ -47,7 +48,7 @@ def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_pat
             state_prefix=STATE,
             writer=writer,
             index=index,
-            pictures=index.pictures(score),
+            pictures=index.pictures(score, Keep.parse(["quality"]).order, "c/in/"),
             keypoints_family=FAMILIES.keypoints,
             pool=pool,
             cancel=Cancellation(threading.Event()),

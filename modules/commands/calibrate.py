@@ -1,0 +1,251 @@
+"""``calibrate``: how near copies and different pictures of a source lie to each other, and which threshold parts them.
+
+A sample is read, edited in memory and measured with the code of a job; nothing is written anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modules.calibration.cosines import Spread, cosines_of, pairs_of
+from modules.calibration.edits import EDITS
+from modules.calibration.page import Page
+from modules.calibration.sample import Sample
+from modules.deduplication import verify_pair
+from modules.devices import devices_for
+from modules.errors import InterruptedRunError, PictureError, UsageError
+from modules.feature_extraction import Analyser
+from modules.features.base import Extractor
+from modules.features.decode import decode
+from modules.features.registry import needs_models, resolve
+from modules.io_utils import open_store
+from modules.location import Location
+from modules.matching.geometry import Size
+from modules.matching.scenes import cosines
+from modules.matching.thresholds import Match, Thresholds
+from modules.outputs.listing_filter import ListingFilter
+from modules.outputs.ownership import is_marker
+from modules.progress import Progress
+from modules.records import Analysis, BlobInfo, Keypoints, Kind, ListPage, Processed, WorkItem
+from modules.settings import AzureCredentials, Settings
+from modules.stages.embed import Embedder
+from modules.stages.fetch import read_blob
+from modules.store_thread import StoreThread
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 200
+#: Inputs of one picture: itself and its edits.
+_EACH = 1 + len(EDITS)
+
+T = TypeVar("T")
+Float16Array = NDArray[np.float16]
+
+
+def run(
+    settings: Settings,
+    credentials: AzureCredentials,
+    progress: Progress,
+    stop: threading.Event,
+    *,
+    sample: int = SAMPLE,
+) -> Page:
+    """Measure ``sample`` pictures of the source; what to print. Writes nothing.
+
+    Raises UsageError for a source without two usable pictures and for what a job would refuse, InterruptedRunError
+    when ``stop`` is set.
+    """
+    extractors = resolve(settings.features, settings.weights, settings.clip_output)
+    names = [extractor.name for extractor in extractors]
+    thresholds: dict[Match, Thresholds] = {
+        match: Thresholds.parse(match, settings.threshold if match == settings.match else (), names)
+        for match in get_args(Match)
+    }
+    with _opened(settings, credentials) as (thread, prefix):
+        measuring = _Measuring(settings, thread, prefix, extractors, progress, stop)
+        listed, blobs = measuring.sample(sample)
+        measuring.measure(blobs)
+        address = thread.store.address(prefix)
+    if len(measuring.names) < 2:
+        raise UsageError(f"calibrate needs two pictures that can be read, {address} has {len(measuring.names)}")
+    spread, same = measuring.compare()
+    if not len(spread.pairs):
+        raise UsageError(f"calibrate needs different pictures: those of {address} are all the same one")
+    return Page(
+        source=address,
+        listed=listed,
+        names=measuring.names,
+        spread=spread,
+        same=same,
+        unusable=measuring.unusable,
+        repeated=measuring.repeated,
+        thresholds=thresholds,
+    )
+
+
+@contextlib.contextmanager
+def _opened(settings: Settings, credentials: AzureCredentials) -> Iterator[tuple[StoreThread, str]]:
+    """The source's store and prefix. Raises UsageError when it cannot be listed."""
+    source = Location.parse(settings.source)
+    store = open_store(
+        source,
+        credentials,
+        connections=settings.num_azure_connections,
+        requests_per_second=settings.max_requests_per_second,
+        burst=settings.request_burst,
+        store_away_seconds=settings.store_away_seconds,
+    )
+    with contextlib.closing(StoreThread(store)) as thread:
+        thread.run(store.check(source.prefix))
+        yield thread, source.prefix
+
+
+@dataclass(slots=True)
+class _Measuring:
+    """The sample while it is measured: a row a picture, in the order of the sample.
+
+    vectors: per extractor, float16 (d,) each, as a state keeps them. copies: per extractor and edit, cosines with the
+    picture. sizes (width, height), keypoints: what tells whether two of them are the same picture. unusable: pictures
+    that could not be read or decoded. repeated: that had the bytes of another one. Memory: some 20 kB a picture, and
+    the inputs of one batch.
+    """
+
+    settings: Settings
+    thread: StoreThread
+    prefix: str
+    extractors: list[Extractor]
+    progress: Progress
+    stop: threading.Event
+    names: list[str] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
+    keypoints: list[Keypoints] = field(default_factory=list)
+    vectors: dict[str, list[Float16Array]] = field(default_factory=dict)
+    copies: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    unusable: int = 0
+    repeated: int = 0
+
+    def sample(self, count: int) -> tuple[int, list[BlobInfo]]:
+        """How many pictures a job would list, and those of them whose names hash lowest."""
+        self.progress.phase("listing", None)
+        sample = Sample(count, self.prefix)
+        keep = ListingFilter(lambda key: is_marker(self.thread, key))
+        pages = self.thread.store.list(self.prefix)
+
+        async def next_page() -> ListPage | None:
+            return await anext(pages, None)
+
+        while (page := self.thread.run(next_page())) is not None:
+            self._advance(len(page.blobs))
+            for blob in filter(keep, page.blobs):
+                sample.add(blob)
+        return sample.seen, sample.blobs()
+
+    def measure(self, blobs: list[BlobInfo]) -> None:
+        """Vectors by a device worker's code in full batches; kept are the originals' and the copies' cosines."""
+        self.progress.phase("measuring", len(blobs))
+        settings = self.settings
+        devices = devices_for(
+            settings.devices,
+            settings.gpus,
+            settings.gpu_memory_fraction,
+            settings.batch_size,
+            models=needs_models(self.extractors),
+        )
+        embed = Embedder(self.extractors, devices[0])
+        inputs = itertools.chain.from_iterable(map(self._inputs, blobs, itertools.repeat(set())))
+        embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, settings.batch_size)))
+        for original, *copies in _pieces(embedded, _EACH):
+            self._keep(original, copies)
+
+    def _inputs(self, blob: BlobInfo, seen: set[bytes]) -> list[Processed]:
+        """A picture and its edits, analysed; nothing of one that cannot be used or whose bytes were ``seen``."""
+        self._advance()
+        name = blob.key.removeprefix(self.prefix)
+        limit = self.settings.max_image_pixels
+        analyser = Analyser(tuple(self.extractors), limit)
+        try:
+            data = self._read(blob)
+            sha = hashlib.sha256(data).digest()
+            if sha in seen:
+                self.repeated += 1
+                return []
+            decoded = decode(data, limit)
+            copies = [edit.apply(decoded.rgb, name) for edit in EDITS]
+            analyses = [_analyse(analyser, file, keypoints=file is data) for file in (data, *copies)]
+        except PictureError as error:
+            log.warning("left out, %s: %s", name, error)
+            self.unusable += 1
+            return []
+        seen.add(sha)
+        self.names.append(name)
+        self.sizes.append((decoded.header.width, decoded.header.height))
+        return [Processed(WorkItem(0, blob, frozenset()), sha, analysis) for analysis in analyses]
+
+    def _read(self, blob: BlobInfo) -> bytes:
+        if blob.archived:
+            raise PictureError("is in the archive tier")
+        return self.thread.run(read_blob(self.thread.store, blob, self.settings.max_image_bytes))
+
+    def _keep(self, original: Processed, copies: list[Processed]) -> None:
+        """Note one picture's vector, its cosines with its copies, and its evidence."""
+        if original.analysis is None or original.analysis.keypoints is None:
+            raise AssertionError("an original's keypoints were asked for")
+        self.keypoints.append(original.analysis.keypoints)
+        for extractor in self.extractors:
+            name = extractor.name
+            vector = original.vectors[name].astype(np.float16)
+            others = np.stack([copy.vectors[name].astype(np.float16) for copy in copies])
+            self.vectors.setdefault(name, []).append(vector)
+            edits = self.copies.setdefault(name, {edit.name: [] for edit in EDITS})
+            found = cosines(extractor, np.tile(vector, (len(others), 1)), others)
+            for values, cosine in zip(edits.values(), found.tolist(), strict=True):
+                values.append(cosine)
+
+    def compare(self) -> tuple[Spread, int]:
+        """Cosines of the copies and of different pictures, and how many pairs were found to be the same picture."""
+        pairs = pairs_of(len(self.names))
+        self.progress.phase("comparing", len(pairs) * len(self.extractors))
+        different = {
+            extractor.name: cosines_of(pairs, np.stack(self.vectors[extractor.name]), extractor, self._advance)
+            for extractor in self.extractors
+        }
+        copies = {name: {edit: np.array(found) for edit, found in edits.items()} for name, edits in self.copies.items()}
+        spread = Spread(copies, pairs, different)
+        suspects = spread.suspects()
+        self.progress.phase("looking for the same pictures", len(suspects))
+        same = suspects[[self._is_same(*pairs[place]) for place in suspects]]
+        return spread.without(same), len(same)
+
+    def _is_same(self, a: int, b: int) -> bool:
+        """Whether geometry and pixels take two pictures for the same, or for overlapping ones."""
+        self._advance()
+        verdict = verify_pair(self.keypoints[a], self.keypoints[b], self.sizes[a], self.sizes[b])
+        return bool(verdict["kind"] != Kind.NONE)
+
+    def _advance(self, count: int = 1) -> None:
+        if self.stop.is_set():
+            raise InterruptedRunError("calibrate was interrupted; nothing was written, run it again")
+        self.progress.advance(count)
+
+
+def _analyse(analyser: Analyser, data: bytes, *, keypoints: bool) -> Analysis:
+    """As a decode worker does it."""
+    names = frozenset(extractor.name for extractor in analyser.extractors)
+    return analyser.analyse(data, facts=False, keypoints=keypoints, extractors=names)
+
+
+def _pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one shorter."""
+    rest = iter(items)
+    while piece := list(itertools.islice(rest, size)):
+        yield piece

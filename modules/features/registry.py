@@ -1,0 +1,129 @@
+"""From ``--features``, ``--weights`` and ``--clip-output`` to extractors whose weights are at hand and fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from modules.errors import MissingWeightsError, UsageError
+from modules.features import open_clip_model, timm_model, torchscript_model, weights
+from modules.features.base import Extractor
+from modules.features.catalogue import AUTO, HUB, KNOWN, PERCEPTUAL, HubFiles, Spec, parse
+from modules.features.model_base import Loader, ModelExtractor
+from modules.features.open_clip_model import ClipOutput
+from modules.features.perceptual import Perceptual
+
+log = logging.getLogger(__name__)
+
+
+def resolve(
+    asked: Sequence[str],
+    files: Sequence[str] = (),
+    clip_output: ClipOutput = "final",
+    *,
+    settled: Sequence[str] | None = None,
+) -> list[Extractor]:
+    """Extractors for what was asked, each once, in order, not set up yet. Every model is loaded and tried once.
+
+    files: ``NAME=FILE`` texts. ``auto`` stands for the models where the weights of all of them can be had, else, said
+    in the log, for ``perceptual`` alone. settled: names that an earlier start came to for the same ``asked``: these
+    count, and are decided no more. Without models asked for, no torch is loaded.
+
+    Raises UsageError for names, files and weights that are no good, MissingWeightsError for weights not to be had.
+    """
+    check(asked, files)
+    given = weights.parse_files(files)
+    names = list(asked) if settled is None else list(settled)
+    found: dict[str, Path] = {}
+    if "auto" in names:
+        chosen = _auto(given, found)
+        names = [name for one in names for name in (chosen if one == "auto" else (one,))]
+    specs = {spec.meaning: spec for spec in reversed([parse(name) for name in names])}
+    ordered = sorted(specs.values(), key=lambda spec: names.index(spec.name))
+    return [_open(spec, {**found, **given}.get(spec.name), clip_output) for spec in ordered]
+
+
+def check(asked: Sequence[str], files: Sequence[str] = ()) -> None:
+    """Raise UsageError for names and files that are no good. Loads no weights and asks no network."""
+    if not asked:
+        raise UsageError(f"features: no extractor given; known are {', '.join(KNOWN)}")
+    names = {name for one in asked for name in (AUTO if one == "auto" else (one,))}
+    for name in names:
+        parse(name)
+    _check_given(weights.parse_files(files), names)
+
+
+def needs_models(extractors: Sequence[Extractor]) -> bool:
+    """Whether any of them runs on torch."""
+    return any(isinstance(extractor, ModelExtractor) for extractor in extractors)
+
+
+def at_hand(asked: Sequence[str], files: Sequence[str] = ()) -> dict[str, str]:
+    """Where the weights of each extractor lie, in words for people. Asks no network and loads no weights.
+
+    Raises UsageError for names and files that are no good.
+    """
+    given = weights.parse_files(files)
+    names = dict.fromkeys(name for one in asked for name in (AUTO if one == "auto" else (one,)))
+    return {name: _where(parse(name), given.get(name)) for name in names}
+
+
+def _where(spec: Spec, path: Path | None) -> str:
+    if spec.kind == "perceptual":
+        return "needs none"
+    if spec.kind == "torchscript":
+        path = Path(spec.model)
+        weights.check_file(spec.name, path)
+    hub = None if path else _hub(spec)
+    path = path or (weights.cached(hub) if hub else None)
+    return str(path) if path else f"not at hand; on the hub as {hub.repository}" if hub else "not at hand"
+
+
+def _check_given(given: Mapping[str, Path], names: set[str]) -> None:
+    """Weights may be named for models that are not asked for now, as a config file does; for no others."""
+    for name in given:
+        if parse(name).kind in {"perceptual", "torchscript"}:
+            raise UsageError(f"weights: {name} takes no file of weights: leave {name}={given[name]} out")
+        if name not in names:
+            log.info("weights: %s is not among the features; its file is not used", name)
+
+
+def _auto(given: Mapping[str, Path], found: dict[str, Path]) -> tuple[str, ...]:
+    """What ``auto`` stands for here and now; ``found`` gets the weights that were looked for. Smallest first."""
+    try:
+        for name in reversed([name for name in AUTO if name != PERCEPTUAL]):
+            found[name] = given.get(name) or weights.fetch(name, HUB[parse(name).meaning])
+    except MissingWeightsError as error:
+        log.warning("features auto: perceptual alone, as not all models can be had: %s", error)
+        return (PERCEPTUAL,)
+    return AUTO
+
+
+def _hub(spec: Spec) -> HubFiles | None:
+    """Where the weights lie on the hub. Raises UsageError for a model that its library does not know."""
+    if spec.meaning in HUB:
+        return HUB[spec.meaning]
+    if spec.kind == "clip":
+        open_clip_model.check(spec)
+        return open_clip_model.hub_files(spec)
+    timm_model.check(spec)
+    return timm_model.hub_files(spec)
+
+
+def _open(spec: Spec, path: Path | None, clip_output: ClipOutput) -> Extractor:
+    if spec.kind == "perceptual":
+        return Perceptual()
+    if spec.kind == "torchscript":
+        weights.check_file(spec.name, Path(spec.model))
+        return ModelExtractor.open(spec, Path(spec.model), torchscript_model.load)
+    hub = _hub(spec)
+    if path is None:
+        if hub is None:
+            raise weights.missing(spec.name, "its library names no place for them on the hub")
+        path = weights.fetch(spec.name, hub)
+    if spec.kind == "timm":
+        return ModelExtractor.open(spec, path, partial(timm_model.load, spec))
+    load: Loader = partial(open_clip_model.load, spec, clip_output)
+    return ModelExtractor.open(spec, path, load, clip_output)
