@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ import click
 
 from modules import __version__
 from modules.errors import EXIT_DONE_WITH_FAILURES, EXIT_INTERNAL, EXIT_RESUME, EXIT_USAGE, ImgsieveError
-from modules.log_lines import is_json, json_line, log_form, set_up_logging, visible
+from modules.log_lines import discard, is_json, json_line, log_form, open_closed_streams, set_up_logging, visible
 from modules.progress import make_progress, page_fields, print_page, print_summary
 from modules.settings import AzureCredentials, Settings, redact
 from modules.settings_sources import default_text, env_name, flag_names, is_list, load, metavar, wants_json
@@ -31,7 +32,8 @@ STOP_SECONDS = 25.0
 #: The settings that each of the small commands shows as flags. All are read from environment and config.yaml.
 MODEL_FLAGS = ("features", "weights", "clip_output", "devices", "gpus", "gpu_memory_fraction", "batch_size")
 STORE_FLAGS = ("max_download_workers", "num_process_workers", "max_requests_per_second", "scratch")
-ESTIMATE_FLAGS = ("output", "state", "uniques", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
+RESULT_FLAGS = ("match", "threshold", "k", "keep", "relations", "uniques")
+ESTIMATE_FLAGS = ("output", "state", *RESULT_FLAGS, *MODEL_FLAGS, *STORE_FLAGS, "log_format")
 CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
 HARDWARE_FLAGS = (*MODEL_FLAGS, "num_process_workers", "log_format")
 
@@ -107,10 +109,8 @@ def run_command(config: Path | None, verbose: bool, quiet: bool, **flags: Any) -
         summary = pipeline.run(settings, AzureCredentials.from_environment(), progress, stop)
     finally:
         progress.close()
-    if not quiet and is_json():
-        click.echo(json_line("summary", asdict(summary)))
-    elif not quiet:
-        print_summary(summary)
+    if not quiet:
+        _write(lambda: click.echo(json_line("summary", asdict(summary))) if is_json() else print_summary(summary))
     if summary.failed == 0:
         return 0
     where = summary.failed_report or summary.report
@@ -140,8 +140,7 @@ def hardware_command(config: Path | None, verbose: bool, quiet: bool, **flags: A
     """Show the processors and GPUs that were found, what a run would use of them, and why."""
     settings = _settings(config, verbose, quiet, flags, needs_source=False)
     page = importlib.import_module("modules.commands.hardware").run(settings)
-    _show("hardware", page)
-    return 0
+    return _show("hardware", page)
 
 
 def _look(command: str, settings: Settings, quiet: bool, options: dict[str, Any]) -> int:
@@ -154,8 +153,7 @@ def _look(command: str, settings: Settings, quiet: bool, options: dict[str, Any]
         page = module.run(settings, AzureCredentials.from_environment(), progress, stop, **options)
     finally:
         progress.close()
-    _show(command, page)
-    return 0
+    return _show(command, page)
 
 
 def _settings(
@@ -168,11 +166,29 @@ def _settings(
     return settings
 
 
-def _show(command: str, page: Any) -> None:
-    if is_json():
-        click.echo(json_line(command, page_fields(page)))
-    else:
-        print_page(page)
+def _show(command: str, page: Any) -> int:
+    written = _write(lambda: click.echo(json_line(command, page_fields(page))) if is_json() else print_page(page))
+    return 0 if written else EXIT_INTERNAL
+
+
+def _write(result: Callable[[], None]) -> bool:
+    """Write the result to stdout; whether it is there, as far as anybody reads it: ``head`` leaves when it has enough.
+
+    That it cannot be written is said, and is no reason for a run that is done to count as failed.
+    """
+    try:
+        result()
+        sys.stdout.flush()
+    except OSError as error:
+        discard(1)  # what is still buffered would fail once more at the very end
+        enough = isinstance(error, BrokenPipeError)
+        log.log(
+            logging.DEBUG if enough else logging.WARNING,
+            "the result could not be written to stdout: %s",
+            error.strerror,
+        )
+        return enough
+    return True
 
 
 add_command(
@@ -261,6 +277,7 @@ def complain(text: str, exit_code: int, level: int = logging.ERROR) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry of ``python main.py`` and of the ``imgsieve`` script: run, then end with the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    open_closed_streams()
     with log_form(as_json=wants_json(given)):
         code = _exit_code(given)
     sys.exit(code)

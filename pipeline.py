@@ -126,16 +126,20 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
 def embedders_of(job: Job) -> tuple[list[Embedder], Embedder | None]:
     """One for each device, with replicas of its own, and the one that steps in when all of them are lost."""
     last_resort = stand_in_for(job.devices)
-    embedders = [Embedder(copy.deepcopy(job.extractors), device) for device in job.devices]
-    return embedders, Embedder(copy.deepcopy(job.extractors), last_resort) if last_resort else None
+    # The first one takes the models that the check has loaded; copies leave them behind, the job's own too.
+    loaded, job.extractors = job.extractors, copy.deepcopy(job.extractors)
+    embedders = [Embedder(copy.deepcopy(job.extractors), device) for device in job.devices[1:]]
+    stand_in = Embedder(copy.deepcopy(job.extractors), last_resort) if last_resort else None
+    return [Embedder(loaded, job.devices[0]), *embedders], stand_in
 
 
 def match_pictures(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex) -> None:
     """Decide which pictures are the same and which copy is kept; the index holds the decisions after this."""
+    settings = job.settings
     job.enter("matching")
     job.progress.phase("matching", None)
     index.number_pictures(families.all)
-    keep = Keep.parse(job.settings.keep)
+    keep = Keep.parse(settings.keep)
     pictures = index.pictures(score, keep.order, job.layout.source)
     vectors = {
         extractor.name: (
@@ -144,7 +148,6 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
         )
         for extractor in job.extractors
     }
-    settings = job.settings
     thresholds = Thresholds.parse(settings.match, settings.threshold, list(vectors))
     if settings.match == "same-scene":
         grouping = same_scene(pictures, vectors, thresholds, settings.k, judged=job.advance)

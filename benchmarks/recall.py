@@ -1,4 +1,4 @@
-"""How many known copies are found, and how many joined pairs are right.
+"""How many known copies are found, how many joined pairs are right, and how often the original scores best.
 
     recall.py make PHOTOS FOLDER [--photos N] [--edits NAME,NAME] [--copies N]
     recall.py score FOLDER REPORT
@@ -62,19 +62,28 @@ def _as_jpeg(source: Path, target: Path) -> None:
 
 
 def score(folder: Path, report: Path) -> None:
-    """Print recall of each edit and the precision of joined pairs; a picture not reported is a group of its own."""
+    """Print recall of each edit, how often the original scores higher than it, and the precision of joined pairs.
+
+    A picture that is not in the report is a group of its own.
+    """
     with (folder / "truth.csv").open(newline="") as file:
         truth = {row["name"]: row for row in csv.DictReader(file)}
     with report.open(newline="", encoding="utf-8") as file:
-        reported = {Path(row["Image Path"]).name: row["Group ID"] for row in csv.DictReader(file)}
-    found = {name: reported.get(name, f"alone {name}") for name in truth}
+        reported = {Path(row["Image Path"]).name: row for row in csv.DictReader(file)}
+    found = {name: reported[name]["Group ID"] if name in reported else f"alone {name}" for name in truth}
     hits: dict[str, list[bool]] = defaultdict(list)
+    kept: dict[str, list[bool]] = defaultdict(list)
     for name, row in truth.items():
         if row["level"] != "original":
-            same = found[name] == found[f"{row['group']}.jpg"]
-            hits[f"{row['level']:9}{row['transform']}"].append(same)
+            edit, original = f"{row['level']:9}{row['transform']}", f"{row['group']}.jpg"
+            hits[edit].append(found[name] == found[original])
+            if name in reported and original in reported:
+                quality = [float(reported[one]["Quality Score"]) for one in (name, original)]
+                kept[edit].append(quality[0] < quality[1])
+    print(f"{'':24} {'found':>11}        {'original scores higher':>22}")
     for edit, outcomes in hits.items():
-        print(f"{edit:24} {sum(outcomes):5}/{len(outcomes):<5} {sum(outcomes) / len(outcomes):.4f}")
+        share = f"{sum(outcomes):5}/{len(outcomes):<5} {sum(outcomes) / len(outcomes):.4f}"
+        print(f"{edit:24} {share} {sum(kept[edit]):16}/{len(kept[edit])}")
     right, joined = precision({name: row["group"] for name, row in truth.items()}, found)
     print(f"joined pairs {joined}, right {right}, precision {right / max(1, joined):.5f}")
 

@@ -42,7 +42,7 @@ def sample(process: psutil.Popen, done: threading.Event) -> list[Sample]:
 def run(source: Path) -> list[Sample]:
     """Samples of a run's streaming phase."""
     process = psutil.Popen(
-        [sys.executable, "main.py", "run", str(source), "--dry-run"],
+        [sys.executable, "main.py", "run", str(source), "--dry-run", "--features", "perceptual"],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -3,9 +3,9 @@
     python -m benchmarks.throughput FOLDER [--images 1440] [--devices auto]
 
 Measures the parts of the work alone, each in a process of its own with one thread: looking at a picture (decoding it,
-facts, keypoints, models' inputs), ViT-B/32, EfficientNet-B0, and comparing pairs that the job compared. Runs a job with the features
-``clip,efficientnet`` on the folder's pictures, and on seeded crops of them until there are --images of them, by the
-command line, and prints
+facts, keypoints, models' inputs), ViT-B/32, EfficientNet-B0, and comparing pairs that the job compared. Runs a job with
+the features ``clip,efficientnet`` on the folder's pictures, and on seeded crops of them until there are --images of
+them, by the command line, and prints
 
     ratio = images per second x CPU seconds per image of the parts / cores
 

@@ -20,7 +20,7 @@ from modules.features.base import Extractor
 from modules.features.catalogue import PERCEPTUAL
 from modules.features.registry import check, needs_models, resolve
 from modules.hardware import keep_freed_memory, tune_environment
-from modules.io_utils import open_store
+from modules.io_utils import Store, open_store
 from modules.local_files import remove_half_written, scratch_folder
 from modules.location import Location
 from modules.log_lines import set_run_id
@@ -85,14 +85,7 @@ def prepare(
     source = Location.parse(settings.source)
     layout = Layout.for_run(source, location(settings.output), location(settings.state))
     models = check_settings(settings)
-    store = open_store(
-        source,
-        credentials,
-        connections=settings.num_azure_connections,
-        requests_per_second=settings.max_requests_per_second,
-        burst=settings.request_burst,
-        store_away_seconds=settings.store_away_seconds,
-    )
+    store = open_source(settings, credentials)
     cancel = Cancellation(stop)
     with contextlib.ExitStack() as stack:
         thread = stack.enter_context(contextlib.closing(StoreThread(store)))
@@ -124,6 +117,18 @@ def prepare(
             manifest,
             resumed,
         )
+
+
+def open_source(settings: Settings, credentials: AzureCredentials) -> Store:
+    """The store of the source, within the bounds that the settings name. Raises UsageError, and makes no request."""
+    return open_store(
+        Location.parse(settings.source),
+        credentials,
+        connections=settings.num_azure_connections,
+        requests_per_second=settings.max_requests_per_second,
+        burst=settings.request_burst,
+        store_away_seconds=settings.store_away_seconds,
+    )
 
 
 def check_settings(settings: Settings) -> Models | None:

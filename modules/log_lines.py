@@ -7,6 +7,7 @@ native libraries write there comes out as events too.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import math
@@ -37,7 +38,7 @@ class _Output:
     """How this process speaks; one for all of it, as there is one descriptor 2."""
 
     as_json: bool = False
-    stream: TextIO | None = None
+    stream: LogStream | None = None
     run_id: str | None = None
 
 
@@ -117,6 +118,61 @@ class StderrHandler(logging.StreamHandler[Any]):
         super().emit(record)
 
 
+class LogStream(io.TextIOBase):
+    """Passes on to a stream; where that cannot be written any more, the rest of the log is lost and nothing else.
+
+    A reader who left or a full disk is not to end a job that is at work.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write, or lose, all of it."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            discard(self._stream.fileno())
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: :meth:`write` leaves nothing behind."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Of the stream behind."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # the base class has a plain attribute
+        """Of the stream behind."""
+        return self._stream.encoding
+
+
+def discard(descriptor: int) -> None:
+    """From now on nothing that is written to the descriptor goes anywhere, and writing never fails."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def open_closed_streams() -> None:
+    """Open what a parent left closed of stdin, stdout and stderr, to nothing: else the next file takes its number."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
 def set_up_logging(*, verbose: bool = False, quiet: bool = False) -> None:
     """Log to stderr: our own lines from info on (verbose: debug, quiet: warning), others' warnings."""
     handler = StderrHandler()
@@ -134,7 +190,12 @@ def set_up_logging(*, verbose: bool = False, quiet: bool = False) -> None:
 def log_form(*, as_json: bool) -> Iterator[None]:
     """Within, the log has the form asked for, whoever writes to stderr; see the top of this file."""
     if not as_json:
-        yield
+        before = sys.stderr
+        sys.stderr = LogStream(before)
+        try:
+            yield
+        finally:
+            sys.stderr = before
         return
     with _stderr_as_events() as stream:
         _output.as_json, _output.stream = True, stream
@@ -145,14 +206,15 @@ def log_form(*, as_json: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stderr_as_events() -> Iterator[TextIO]:
+def _stderr_as_events() -> Iterator[LogStream]:
     """Put a pipe in place of descriptor 2; yields a stream to where it led.
 
     Processes that are started meanwhile inherit the pipe and may outlive this, so its end is a line with a token.
     """
     token = uuid.uuid4().hex.encode()
     source, sink = os.pipe()
-    with os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1) as stream, os.fdopen(source, "rb", 0) as lines:
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as behind, os.fdopen(source, "rb", 0) as lines:
+        stream = LogStream(behind)
         os.dup2(sink, 2)
         os.close(sink)
         reader = threading.Thread(target=_forward, args=(lines, stream, token), name="stderr", daemon=True)
@@ -167,7 +229,7 @@ def _stderr_as_events() -> Iterator[TextIO]:
             reader.join(DRAIN_SECONDS)
 
 
-def _forward(lines: BinaryIO, stream: TextIO, token: bytes) -> None:
+def _forward(lines: BinaryIO, stream: LogStream, token: bytes) -> None:
     """Write everything that comes through the pipe as events, line by line, up to ``token``."""
     rest = b""
     while piece := lines.read(65536):

@@ -47,9 +47,6 @@ class Progress(Protocol):
     def advance(self, count: int = 1) -> None:
         """``count`` more items of the phase are done."""
 
-    def note(self, text: str) -> None:
-        """Something worth a line of its own."""
-
     def close(self) -> None:
         """The run is over, well or not."""
 
@@ -91,10 +88,6 @@ class RichProgress:
         """Move the bar on."""
         if self._task is not None:
             self._bars.advance(self._task, count)
-
-    def note(self, text: str) -> None:
-        """Print a line above the bars."""
-        self._bars.console.print(Text(text))
 
     def close(self) -> None:
         """Leave the bars as they are and give the terminal back."""
@@ -141,11 +134,6 @@ class _PacedProgress(ABC):
             if self._name is not None and now - self._said >= self._every:
                 self._said = now
                 self._say(self._line(now - self._began), **self._fields("going"))
-
-    def note(self, text: str) -> None:
-        """A line of its own."""
-        with self._lock:
-            self._say(text)
 
     def close(self) -> None:
         """End the last phase."""
@@ -216,7 +204,7 @@ class JsonProgress(_PacedProgress):
         super().__init__(every, clock)
 
     def _say(self, text: str, **fields: object) -> None:
-        log.info("%s", text, extra={"event": "progress" if fields else "note", "fields": fields})
+        log.info("%s", text, extra={"event": "progress", "fields": fields})
 
 
 class SilentProgress:
@@ -226,9 +214,6 @@ class SilentProgress:
         """Nothing."""
 
     def advance(self, count: int = 1) -> None:
-        """Nothing."""
-
-    def note(self, text: str) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -303,10 +288,16 @@ def summary_table(summary: RunSummary) -> Table:
 
 
 def print_page(page: RenderableType, stream: TextIO | None = None) -> None:
-    """Print tables and text to ``stream`` (default stdout); a log without a width gets 100 columns."""
+    """Print tables and text to ``stream`` (default stdout); a log without a width gets 100 columns.
+
+    Raises OSError when the stream cannot be written.
+    """
     target = stream or sys.stdout
     width = None if target.isatty() else 100
-    Console(file=target, width=width, highlight=False).print(page)
+    console = Console(file=target, width=width, highlight=False)
+    with console.capture() as text:  # a console that prints by itself would end the process when nobody reads
+        console.print(page)
+    target.write(text.get())
 
 
 def print_summary(summary: RunSummary, stream: TextIO | None = None) -> None:

@@ -211,13 +211,12 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decided:
     """What was decided of one blob, and the facts that the report shows of it.
 
-    group: 1-based, in the order of the groups' best blobs. picture: row in :class:`Pictures`. witness: key of the
-    kept blob that a duplicate was matched with, None for the best one. relation: None for the best one.
-    claimed: it or its witness was not read: equal to one that was, by the listing's size and Content-MD5.
-    similarity: 0 to 1. From ``width`` on: as in :class:`Facts`.
+    group: 1-based, in the order of the groups' best blobs. witness: key of the kept blob that a duplicate was matched
+    with, None for the best one. relation: None for the best one. claimed: it or its witness was not read: equal to one
+    that was, by the listing's size and Content-MD5. similarity: 0 to 1. From ``width`` on: as in :class:`Facts`.
     """
 
     key: str
@@ -225,7 +224,6 @@ class Decision:
     size: int
     md5: bytes | None
     sha: bytes
-    picture: int
     group: int
     group_size: int
     best: bool
@@ -247,6 +245,12 @@ class Decision:
     taken: str
     camera: str
     gps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Decided):
+    """As the matching hands it on, with the colours that are still to be compared: as in :class:`Facts`."""
+
     hsv_histogram: bytes
 
 

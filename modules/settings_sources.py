@@ -227,6 +227,8 @@ def _yaml_content(named: Path | None, folder: Path) -> dict[str, object]:
         raise UsageError(f"config file {path} is not UTF-8 text") from None
     except yaml.YAMLError as error:
         raise UsageError(f"config file {path} is not valid YAML{_place(error)}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"config file {path} holds a date or number that is none, or is nested too deeply") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
 from modules.io_utils import Store
+from modules.records import ListPage
 
 T = TypeVar("T")
 
@@ -24,6 +25,16 @@ class StoreThread:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the store's loop, block until it is done, return or raise what it does."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def pages(self, prefix: str, *, marker: str | None = None, page_size: int = 2000) -> Iterator[ListPage]:
+        """What :meth:`Store.list` gives, page by page as they are asked for."""
+        listing = self.store.list(prefix, marker=marker, page_size=page_size)
+
+        async def following() -> ListPage | None:
+            return await anext(listing, None)
+
+        while (page := self.run(following())) is not None:
+            yield page
 
     def close(self) -> None:
         """Close the store and end the thread; what is still under way on the loop is cancelled."""

@@ -37,7 +37,6 @@ def decision(
         size=len(data),
         md5=hashlib.md5(data).digest(),
         sha=hashlib.sha256(data).digest(),
-        picture=0,
         group=group,
         group_size=group_size,
         best=best,

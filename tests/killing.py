@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pyarrow.parquet as pq
 from aiohttp import web
+from azure.storage.blob import BlobLeaseClient
 from yarl import URL
 
 from modules.distributed_processor import Bounds
@@ -36,6 +37,7 @@ BOUNDS = Bounds(
 #: Pictures that one kill can make a job download again: those of an open shard, and those on the way to it.
 LOST_BY_A_KILL = SHARD_ROWS + BOUNDS.in_flight_images()
 SETTINGS = {
+    "IMGSIEVE_FEATURES": "perceptual",
     "IMGSIEVE_SHARD_ROWS": str(SHARD_ROWS),
     "IMGSIEVE_QUEUE_ITEMS": str(BOUNDS.queue_items),
     "MIN_DOWNLOAD_WORKERS": str(BOUNDS.min_download_workers),
@@ -167,6 +169,12 @@ class Bench:
             client = service.get_container_client(self.container)
             names = client.list_blob_names(name_starts_with="set_deduplicated/_state/catalogue/")
             return sum(pq.read_metadata(io.BytesIO(client.download_blob(name).readall())).num_rows for name in names)
+
+    def break_lock(self) -> None:
+        """Take a killed job's lease away; otherwise the next one waits until it has run out."""
+        with self.azurite.service() as service:
+            blob = service.get_blob_client(self.container, "set_deduplicated/_state/lock")
+            BlobLeaseClient(blob).break_lease(0)
 
     def run(self, stop: Stop | None = None, log: Path | None = None) -> tuple[int, str]:
         """Run the job in a process of its own; exit code (negative: killed by that signal) and its stderr."""

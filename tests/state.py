@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from modules.memory_store import MemoryStore
 from modules.records import (
@@ -20,13 +21,18 @@ from modules.records import (
 )
 from modules.state.commit import Families, add_commit, commit_rows, load_index
 from modules.state.index import ScratchIndex
-from modules.state.shards import ShardWriter, list_shards
+from modules.state.shards import ShardWriter, list_shards, read_shards
 from modules.store_thread import StoreThread
 
 STATE = "c/out/_state/"
 DECODER = "d2"
 FAMILIES = Families.of("f1", "k1", {"perceptual": "perceptual/p1", "clip": "clip/c1"})
 WANTED = FAMILIES.all
+
+
+def read_shard(thread: StoreThread, key: str, columns: Sequence[str] | None = None) -> pa.Table:
+    ((_, table),) = read_shards(thread, [key], columns)
+    return table
 
 
 def sha(text: str) -> bytes:

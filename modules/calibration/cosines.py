@@ -21,7 +21,8 @@ FOUND = 0.99
 WRONG_PARTNERS = 0.02
 #: Pairs of different pictures that are compared, at most: every one of a sample of 1,000.
 MOST_PAIRS = 500_000
-#: Share of the most alike pairs that are looked at in detail: some may be the same picture after all.
+#: Share of the most alike pairs that are looked at in detail: some may be the same picture after all. As long as some
+#: are, as many of the rest are looked at.
 SUSPECT = 0.05
 #: Share of the different pairs that the tail of their distribution is fitted to.
 _TAIL = 0.01

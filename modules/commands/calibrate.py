@@ -22,13 +22,12 @@ from modules.calibration.edits import EDITS
 from modules.calibration.page import Page
 from modules.calibration.sample import Sample
 from modules.deduplication import verify_pair
-from modules.devices import devices_for
+from modules.devices import Device
 from modules.errors import InterruptedRunError, PictureError, UsageError
 from modules.feature_extraction import Analyser
 from modules.features.base import Extractor
 from modules.features.decode import decode
-from modules.features.registry import needs_models, resolve
-from modules.io_utils import open_store
+from modules.job import check_settings, choose_models, open_source
 from modules.location import Location
 from modules.matching.geometry import Size
 from modules.matching.scenes import cosines
@@ -36,7 +35,7 @@ from modules.matching.thresholds import Match, Thresholds
 from modules.outputs.listing_filter import ListingFilter
 from modules.outputs.ownership import is_marker
 from modules.progress import Progress
-from modules.records import Analysis, BlobInfo, Keypoints, Kind, ListPage, Processed, WorkItem
+from modules.records import Analysis, BlobInfo, Keypoints, Kind, Processed, WorkItem
 from modules.settings import AzureCredentials, Settings
 from modules.stages.embed import Embedder
 from modules.stages.fetch import read_blob
@@ -44,7 +43,6 @@ from modules.store_thread import StoreThread
 
 log = logging.getLogger(__name__)
 
-SAMPLE = 200
 #: Inputs of one picture: itself and its edits.
 _EACH = 1 + len(EDITS)
 
@@ -58,21 +56,21 @@ def run(
     progress: Progress,
     stop: threading.Event,
     *,
-    sample: int = SAMPLE,
+    sample: int,
 ) -> Page:
     """Measure ``sample`` pictures of the source; what to print. Writes nothing.
 
     Raises UsageError for a source without two usable pictures and for what a job would refuse, InterruptedRunError
     when ``stop`` is set.
     """
-    extractors = resolve(settings.features, settings.weights, settings.clip_output)
-    names = [extractor.name for extractor in extractors]
+    models = check_settings(settings) or choose_models(settings, None)
+    names = [extractor.name for extractor in models.extractors]
     thresholds: dict[Match, Thresholds] = {
         match: Thresholds.parse(match, settings.threshold if match == settings.match else (), names)
         for match in get_args(Match)
     }
     with _opened(settings, credentials) as (thread, prefix):
-        measuring = _Measuring(settings, thread, prefix, extractors, progress, stop)
+        measuring = _Measuring(settings, thread, prefix, models.extractors, models.devices[0], progress, stop)
         listed, blobs = measuring.sample(sample)
         measuring.measure(blobs)
         address = thread.store.address(prefix)
@@ -97,16 +95,8 @@ def run(
 def _opened(settings: Settings, credentials: AzureCredentials) -> Iterator[tuple[StoreThread, str]]:
     """The source's store and prefix. Raises UsageError when it cannot be listed."""
     source = Location.parse(settings.source)
-    store = open_store(
-        source,
-        credentials,
-        connections=settings.num_azure_connections,
-        requests_per_second=settings.max_requests_per_second,
-        burst=settings.request_burst,
-        store_away_seconds=settings.store_away_seconds,
-    )
-    with contextlib.closing(StoreThread(store)) as thread:
-        thread.run(store.check(source.prefix))
+    with contextlib.closing(StoreThread(open_source(settings, credentials))) as thread:
+        thread.run(thread.store.check(source.prefix))
         yield thread, source.prefix
 
 
@@ -124,6 +114,7 @@ class _Measuring:
     thread: StoreThread
     prefix: str
     extractors: list[Extractor]
+    device: Device
     progress: Progress
     stop: threading.Event
     names: list[str] = field(default_factory=list)
@@ -139,12 +130,7 @@ class _Measuring:
         self.progress.phase("listing", None)
         sample = Sample(count, self.prefix)
         keep = ListingFilter(lambda key: is_marker(self.thread, key))
-        pages = self.thread.store.list(self.prefix)
-
-        async def next_page() -> ListPage | None:
-            return await anext(pages, None)
-
-        while (page := self.thread.run(next_page())) is not None:
+        for page in self.thread.pages(self.prefix):
             self._advance(len(page.blobs))
             for blob in filter(keep, page.blobs):
                 sample.add(blob)
@@ -153,17 +139,9 @@ class _Measuring:
     def measure(self, blobs: list[BlobInfo]) -> None:
         """Vectors by a device worker's code in full batches; kept are the originals' and the copies' cosines."""
         self.progress.phase("measuring", len(blobs))
-        settings = self.settings
-        devices = devices_for(
-            settings.devices,
-            settings.gpus,
-            settings.gpu_memory_fraction,
-            settings.batch_size,
-            models=needs_models(self.extractors),
-        )
-        embed = Embedder(self.extractors, devices[0])
+        embed = Embedder(self.extractors, self.device)
         inputs = itertools.chain.from_iterable(map(self._inputs, blobs, itertools.repeat(set())))
-        embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, settings.batch_size)))
+        embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, self.settings.batch_size)))
         for original, *copies in _pieces(embedded, _EACH):
             self._keep(original, copies)
 
@@ -221,10 +199,16 @@ class _Measuring:
         }
         copies = {name: {edit: np.array(found) for edit, found in edits.items()} for name, edits in self.copies.items()}
         spread = Spread(copies, pairs, different)
-        suspects = spread.suspects()
-        self.progress.phase("looking for the same pictures", len(suspects))
-        same = suspects[[self._is_same(*pairs[place]) for place in suspects]]
-        return spread.without(same), len(same)
+        looked: dict[tuple[int, ...], bool] = {}
+        self.progress.phase("looking for the same pictures", None)
+        while True:  # behind the most alike pairs that are the same picture lie the next most alike ones
+            suspects = [(place, tuple(spread.pairs[place].tolist())) for place in spread.suspects()]
+            fresh = [pair for _, pair in suspects if pair not in looked]
+            looked |= {pair: self._is_same(*pair) for pair in fresh}
+            same = [place for place, pair in suspects if looked[pair]]
+            if not same:
+                return spread, sum(looked.values())
+            spread = spread.without(np.array(same))
 
     def _is_same(self, a: int, b: int) -> bool:
         """Whether geometry and pixels take two pictures for the same, or for overlapping ones."""

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.records import BlobInfo
-from modules.state.commit import CATALOGUE_FAMILY, Families
-from modules.state.shards import ShardName, list_shards, read_shards
 from modules.state.work_index import WorkIndex
-from modules.store_thread import StoreThread
 
 _TABLES = """
 CREATE TABLE there (key TEXT, size INTEGER, PRIMARY KEY (key, size)) WITHOUT ROWID;
@@ -47,6 +44,10 @@ class Amount:
 
     count: int = 0
     bytes: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(self.count + other.count, self.bytes + other.bytes)
 
     def __sub__(self, other: Amount) -> Amount:
         """What is left without ``other``."""
@@ -107,21 +108,3 @@ class Census(WorkIndex):
 
     def _amount(self, question: str, *values: object) -> Amount:
         return Amount(*self._ask(question, values)[0])
-
-
-def add_cached(census: Census, thread: StoreThread, state_prefix: str, families: Families) -> int:
-    """Tell a census, which holds the listing, what the state has cached; how many shards were read for that.
-
-    Like modules.state.commit.load_index, but reads the catalogue alone: which family has a row, its names tell.
-    Raises StateError for a damaged shard.
-    """
-    catalogue = list_shards(thread, state_prefix, CATALOGUE_FAMILY)
-    stems = {family: _stems(list_shards(thread, state_prefix, family)) for family in families.all}
-    for key, table in read_shards(thread, catalogue):
-        own = _stems([key])
-        census.add_catalogue(table, [family for family in families.all if own <= stems[family]])
-    return len(catalogue)
-
-
-def _stems(keys: Iterable[str]) -> set[str]:
-    return {name.stem for key in keys if (name := ShardName.of(key)) is not None}

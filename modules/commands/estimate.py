@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 from collections import Counter
@@ -18,32 +17,29 @@ from functools import partial
 from pathlib import Path
 
 from modules.bounded_queue import Cancellation
-from modules.commands.census import Amount, Census, add_cached
+from modules.commands.census import Amount, Census
 from modules.commands.estimate_page import Estimate
 from modules.commands.prices import Prices, read_prices
 from modules.commands.timing import PROCESSES, Timing, choose, time_sample
 from modules.commands.transactions import Work, transactions
-from modules.devices import Device, devices_for
+from modules.devices import Device
 from modules.errors import UsageError
 from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
 from modules.features.catalogue import ALIASES, AUTO, HUB, PERCEPTUAL
-from modules.features.registry import needs_models, resolve
 from modules.features.weights import cached, parse_files
-from modules.hardware import tune_environment
-from modules.io_utils import open_store
-from modules.job import check_source, location, request_of, settled_features
+from modules.job import check_settings, check_source, choose_models, location, open_source, request_of, settled_features
 from modules.local_files import scratch_folder
 from modules.location import Location
 from modules.log_lines import set_run_id
 from modules.outputs.layout import Layout
-from modules.outputs.listing_filter import ListingFilter
+from modules.outputs.listing_filter import ListingFilter, ending_of
 from modules.outputs.ownership import check_output_is_ours, is_marker
 from modules.progress import Progress
 from modules.records import BlobInfo, ListPage, WorkItem
 from modules.settings import AzureCredentials, Settings
 from modules.stages.analyse import Analyse
-from modules.state.commit import Families
+from modules.state.commit import Families, load_catalogue
 from modules.state.listing import read_listing_parts
 from modules.state.manifest import Manifest, ManifestFile
 from modules.state.shards import list_shards, read_shards
@@ -59,9 +55,10 @@ _SAME_GROUPS = {"asked", "uniques", "keep"}
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """The source's listing. pages: of it; frozen: it is the one of an unfinished run. endings: of the pictures' names;
+    """The source's listing.
 
-    others: of files that are none.
+    pages: of it. frozen: it is the one of an unfinished run. endings, others: of the names of pictures, and of files
+    that are none.
     """
 
     pages: int
@@ -76,7 +73,7 @@ def run(
     progress: Progress,
     stop: threading.Event,
     *,
-    sample: int = 24,
+    sample: int,
     prices: Path | None = None,
 ) -> Estimate:
     """Look at what a run with these settings has to do; the page to print. Writes nothing to the store.
@@ -87,50 +84,38 @@ def run(
     table = None if prices is None else read_prices(prices)
     source = Location.parse(settings.source)
     layout = Layout.for_run(source, location(settings.output), location(settings.state))
+    models = check_settings(settings)
     cancel = Cancellation(stop)
     with contextlib.ExitStack() as stack:
-        store = open_store(
-            source,
-            credentials,
-            connections=settings.num_azure_connections,
-            requests_per_second=settings.max_requests_per_second,
-            burst=settings.request_burst,
-            store_away_seconds=settings.store_away_seconds,
-        )
-        thread = stack.enter_context(contextlib.closing(StoreThread(store)))
-        thread.run(store.check(layout.source))
+        thread = stack.enter_context(contextlib.closing(StoreThread(open_source(settings, credentials))))
+        thread.run(thread.store.check(layout.source))
         check_output_is_ours(thread, layout)
         last = ManifestFile(thread, layout.manifest).load()
         check_source(last, thread.store.address(layout.source))
         if last is not None:
             set_run_id(last.run_id)
-        extractors, devices, note = _models(settings, last)
+        note = ""
+        if models is None:
+            settled, note = _settled(settings, last)
+            models = choose_models(settings, settled)
         scratch = stack.enter_context(scratch_folder(settings.scratch))
         file = scratch / "census.sqlite"
         census = stack.enter_context(contextlib.closing(Census(file, decoder_of(settings), settings.max_image_bytes)))
-        look = _Look(settings, progress, cancel, layout, thread, last, extractors, devices, note, census)
+        look = _Look(settings, progress, cancel, layout, thread, last, models.extractors, models.devices, note, census)
         return look.estimate(sample, table, folder=source.scheme == "folder")
 
 
-def _models(settings: Settings, last: Manifest | None) -> tuple[list[Extractor], list[Device], str]:
-    """Extractors and devices as a run with these settings has them, and what is to be said of that.
+def _settled(settings: Settings, last: Manifest | None) -> tuple[list[str] | None, str]:
+    """What ``auto`` stands for, as :func:`settled_features` has it, and what is to be said of that.
 
-    ``auto`` fetches nothing here: without weights at hand ``perceptual`` stands for it.
+    Fetches nothing: without weights at hand ``perceptual`` stands for it. None where all of them are.
     """
-    settled, note = settled_features(settings, last), ""
-    if settled is None and "auto" in settings.features and (absent := _absent(settings)):
-        settled = [PERCEPTUAL if name == "auto" else name for name in settings.features]
-        note = f"auto: the weights of {absent} are not at hand; a run that can fetch them does, and takes longer"
-    tune_environment()  # before torch may be loaded
-    extractors = resolve(settings.features, settings.weights, settings.clip_output, settled=settled)
-    devices = devices_for(
-        settings.devices,
-        settings.gpus,
-        settings.gpu_memory_fraction,
-        settings.batch_size,
-        models=needs_models(extractors),
-    )
-    return extractors, devices, note
+    settled = settled_features(settings, last)
+    absent = "" if settled is not None else _absent(settings)
+    if not absent:
+        return settled, ""
+    note = f"auto: the weights of {absent} are not at hand; a run that can fetch them does, and takes longer"
+    return [PERCEPTUAL if name == "auto" else name for name in settings.features], note
 
 
 def _absent(settings: Settings) -> str:
@@ -160,7 +145,7 @@ class _Look:
         families = families_of(self.extractors)
         listed = self._list()
         self.progress.phase("looking at what is cached", None)
-        catalogue = add_cached(self.census, self.thread, self.layout.state, families)
+        catalogue = load_catalogue(self.census, self.thread, self.layout.state, families.all)
         known_groups = self._add_groups()
         there = self._add_output()
         items, to_read = self._choose(families, sample)
@@ -168,6 +153,8 @@ class _Look:
         copies = self.census.copies(self.settings.uniques).left
         if self.settings.uniques == "skip" and not (known_groups and to_read.count == 0):
             copies = self.census.copies("copy").left  # as many as that, at most
+        moving = self._moving()
+        copies = copies + moving
         reading, copying = _seconds(timing, to_read.count, copies.count, self.settings, folder=folder)
         seconds = (reading or 0.0) + (copying or 0.0)
         copied = 0 if self.settings.dry_run else copies.count
@@ -183,7 +170,6 @@ class _Look:
         return Estimate(
             source=self.thread.store.address(self.layout.source),
             output=self.thread.store.address(self.layout.output),
-            folder=folder,
             extractors=tuple(extractor.name for extractor in self.extractors),
             note=self.note,
             state=_describe(self.last, frozen=listed.frozen),
@@ -194,6 +180,7 @@ class _Look:
             claimed=self.census.claimed(),
             to_read=to_read,
             copies={name: self.census.copies(name) for name in ("copy", "skip")},
+            moving=moving,
             groups_known=known_groups and to_read.count == 0,
             uniques=self.settings.uniques,
             dry_run=self.settings.dry_run,
@@ -235,16 +222,11 @@ class _Look:
     def _count(self, part: int, blobs: list[BlobInfo], endings: Counter[str]) -> None:
         self.cancel.check()
         self.census.add_listing(part, blobs)
-        endings.update(_ending(blob) for blob in blobs)
+        endings.update(map(ending_of, blobs))
         self.progress.advance(len(blobs))
 
     def _pages(self, prefix: str, size: int) -> Iterator[ListPage]:
-        pages = self.thread.store.list(prefix, page_size=size)
-
-        async def following() -> ListPage | None:
-            return await anext(pages, None)
-
-        while (page := self.thread.run(following())) is not None:
+        for page in self.thread.pages(prefix, page_size=size):
             self.cancel.check()
             yield page
 
@@ -263,6 +245,13 @@ class _Look:
             rows = zip(table.column("key").to_pylist(), table.column("group_size").to_pylist(), strict=True)
             self.census.add_grouped(key for key, size in rows if size > 1)
         return True
+
+    def _moving(self) -> Amount:
+        """Copies that lie in the output, and may be wanted in the other of its two folders; at most."""
+        if self.last is None or set(self.last.changes(self._request())) <= {"asked", "uniques"}:
+            return Amount()
+        known = self.last.phase == "done" and set(self.last.changes(self._request())) <= _SAME_GROUPS
+        return self.census.copies("skip" if known else "copy").there
 
     def _add_output(self) -> int:
         """Tell the census what lies in the output; how many files."""
@@ -345,11 +334,6 @@ def _describe(last: Manifest | None, *, frozen: bool) -> str:
     if last.phase == "done":
         return f"epoch {last.epoch} is finished: this is what a new run has left to do"
     return f"epoch {last.epoch} is unfinished (in its phase {last.phase}); a new listing is taken"
-
-
-def _ending(blob: BlobInfo) -> str:
-    """What comes behind the last dot of its name: names are data, so no more than its first letters."""
-    return os.path.splitext(blob.key)[1].lower()[1:12]
 
 
 def _free(folder: str) -> int:

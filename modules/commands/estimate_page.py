@@ -38,14 +38,13 @@ class Estimate:
     note: on the extractors. state: of earlier runs, in words. endings, others: of pictures' names and of files that are
     none. unusable: pictures that are known to fail. claimed: files equal to another one by size and Content-MD5.
     to_read: what is downloaded. copies: by ``--uniques``; of ``skip`` the least that is known; groups_known: that is
-    all. free: bytes at a folder's output. rates: pictures per second that each part of the run allows. reading,
-    copying: seconds, None if not timed. requests: by price class, None for a folder. example: the prices are the ones
-    that ship.
+    all. moving: copies that other settings than the last run's may put into the other folder, at most. free: bytes at
+    a folder's output. rates: pictures per second that each part of the run allows. reading, copying: seconds, None if
+    not timed. requests: by price class, None for a folder. example: the prices are the ones that ship.
     """
 
     source: str
     output: str
-    folder: bool
     extractors: tuple[str, ...]
     note: str
     state: str
@@ -56,6 +55,7 @@ class Estimate:
     claimed: Amount
     to_read: Amount
     copies: dict[str, Copies]
+    moving: Amount
     groups_known: bool
     uniques: str
     dry_run: bool
@@ -99,6 +99,7 @@ class Estimate:
             "claimed_equal": _plain(self.claimed),
             "to_read": _plain(self.to_read),
             "copies": {name: self._plain_copies(name) for name in self.copies},
+            "moving_most": _plain(self.moving),
             "uniques": self.uniques,
             "dry_run": self.dry_run,
             "free_bytes": self.free,
@@ -134,7 +135,10 @@ class Estimate:
         if self.note:
             yield "", self.note
         there = self.copies[self.uniques].there
-        yield "To copy", "nothing: a dry run" if self.dry_run else _span(self.left, self.most(self.uniques) - there)
+        most = self.most(self.uniques) - there + self.moving
+        yield "To copy", "nothing: a dry run" if self.dry_run else _span(self.left, most)
+        if self.moving.count and not self.dry_run:
+            yield "", f"up to {self.moving.count:,} of them only to change between best/ and duplicates/"
         yield "Copied to", visible(self.output) + ("" if self.free is None else f" ({size(self.free)} free)")
 
     def _copies(self) -> Table:
@@ -172,15 +176,16 @@ class Estimate:
         if prices.retrieval_gib:
             table.add_row("retrieval", "", "", _money(values["retrieval"]), "bytes that are read and copied")
         table.add_section()
-        table.add_row("all", f"{sum(requests.values()):,}", "", _money(values["total"]), prices.currency)
-        month = f"{prices.currency} a month for the copies, at {prices.storage_gib_month:g} a GiB"
+        currency = Text(visible(prices.currency))
+        table.add_row("all", f"{sum(requests.values()):,}", "", _money(values["total"]), currency)
+        month = currency + f" a month for the copies, at {prices.storage_gib_month:g} a GiB"
         table.add_row("storage", "", "", _money(values["storage_month"]), month)
         return table
 
     def _costs(self, requests: dict[str, int]) -> dict[str, float]:
         """In the currency of the prices; total is without the storage."""
         copied = Amount() if self.dry_run else self.most(self.uniques)
-        left = Amount() if self.dry_run else copied - self.copies[self.uniques].there
+        left = Amount() if self.dry_run else copied - self.copies[self.uniques].there + self.moving
         classes = costs(requests, self.prices)
         retrieval = (self.to_read.bytes + left.bytes) / GIB * self.prices.retrieval_gib
         return {

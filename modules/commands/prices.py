@@ -35,13 +35,15 @@ def read_prices(path: Path | None = None) -> Prices:
     place = EXAMPLE if path is None else path
     try:
         content: Any = yaml.safe_load(place.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise UsageError(f"price file {place} must hold lines of the form 'name: value'; see {EXAMPLE}")
         return Prices.model_validate(content)
     except OSError as error:
         raise UsageError(f"price file {place} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError):
-        raise UsageError(f"price file {place} is not valid YAML; start from a copy of {EXAMPLE}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = ".".join(map(str, first["loc"])) or "the whole file"
         known = ", ".join(Prices.model_fields)
         raise UsageError(f"price file {place}: {field}: {first['msg']}; known are {known}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):  # dates and numbers that are none, nesting without end
+        raise UsageError(f"price file {place} is not valid YAML; start from a copy of {EXAMPLE}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -29,21 +28,7 @@ _TWICE_PIXELS = 2_000_000
 _BAND_PIXELS = 4_000_000
 
 # What Pillow's plugins raise on broken files. MemoryError is left out on purpose: it is not the picture's fault.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_BROKEN = (*metadata.BROKEN, EOFError, AssertionError, zlib.error, Image.DecompressionBombError)
 _GREY_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 

@@ -25,7 +25,7 @@ _PLACE = (ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude)
 # "2024:05:01 12:00:00"; other writers put other signs between the numbers of the date.
 _MOMENT = re.compile(r"\s*(\d{4})[:/.-](\d\d)[:/.-](\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 # What Pillow raises of broken EXIF data.
-_BROKEN = (
+BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
@@ -57,7 +57,7 @@ def read(image: Image.Image) -> Metadata:
         return Metadata()
     try:
         exif = image.getexif()
-    except _BROKEN:
+    except BROKEN:
         return Metadata()  # viewers show a picture with unreadable EXIF data as well
     if not exif:
         return Metadata()
@@ -68,7 +68,7 @@ def read(image: Image.Image) -> Metadata:
 def _directory(exif: Image.Exif, which: ExifTags.IFD) -> Mapping[int, Any]:
     try:
         return exif.get_ifd(which)
-    except _BROKEN:
+    except BROKEN:
         return {}
 
 
@@ -76,7 +76,7 @@ def _value(directory: Mapping[int, Any], tag: int) -> Any:
     """A tag's value, None if it is absent or cannot be decoded (Pillow decodes at the first look)."""
     try:
         return directory.get(tag)
-    except _BROKEN:
+    except BROKEN:
         return None
 
 

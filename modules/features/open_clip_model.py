@@ -49,16 +49,17 @@ def load(spec: Spec, output: ClipOutput, path: Path) -> LoadedModel:
     open_clip = torch_libraries.open_clip()
     read_state_dict(path)  # says in plain words what is no state dict; open_clip then reads it by itself
     config = open_clip.get_pretrained_cfg(spec.model, spec.tag)
-    model = open_clip.create_model(
-        spec.model,
-        pretrained=str(path),
-        force_quick_gelu=config.get("quick_gelu", False),
-        force_preprocess_cfg={
-            key: config[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in config
-        },
-        pretrained_text=False,
-        weights_only=True,
-    )
+    with torch_libraries.without_initialising():
+        model = open_clip.create_model(
+            spec.model,
+            pretrained=str(path.absolute()),  # a mere name could be that of a tag, whose weights it would download
+            force_quick_gelu=config.get("quick_gelu", False),
+            force_preprocess_cfg={
+                key: config[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in config
+            },
+            pretrained_text=False,
+            weights_only=True,
+        )
     return LoadedModel(_tower(model.visual, output), _preprocessing(model.visual))
 
 

@@ -34,15 +34,17 @@ def resolve(
     Raises UsageError for names, files and weights that are no good, MissingWeightsError for weights not to be had.
     """
     check(asked, files)
-    given = weights.parse_files(files)
+    given = _given(files)
     names = list(asked) if settled is None else list(settled)
     found: dict[str, Path] = {}
     if "auto" in names:
         chosen = _auto(given, found)
         names = [name for one in names for name in (chosen if one == "auto" else (one,))]
+    elif "auto" in asked:  # settled earlier
+        _tell_unused(given, names)
     specs = {spec.meaning: spec for spec in reversed([parse(name) for name in names])}
     ordered = sorted(specs.values(), key=lambda spec: names.index(spec.name))
-    return [_open(spec, {**found, **given}.get(spec.name), clip_output) for spec in ordered]
+    return [_open(spec, {**found, **given}.get(spec.meaning), clip_output) for spec in ordered]
 
 
 def check(asked: Sequence[str], files: Sequence[str] = ()) -> None:
@@ -50,9 +52,10 @@ def check(asked: Sequence[str], files: Sequence[str] = ()) -> None:
     if not asked:
         raise UsageError(f"features: no extractor given; known are {', '.join(KNOWN)}")
     names = {name for one in asked for name in (AUTO if one == "auto" else (one,))}
-    for name in names:
-        parse(name)
-    _check_given(weights.parse_files(files), names)
+    meanings = {parse(name).meaning for name in names}
+    for name in _given(files):
+        if name not in meanings:
+            log.info("weights: %s is not among the features; its file is not used", name)
 
 
 def needs_models(extractors: Sequence[Extractor]) -> bool:
@@ -65,9 +68,9 @@ def at_hand(asked: Sequence[str], files: Sequence[str] = ()) -> dict[str, str]:
 
     Raises UsageError for names and files that are no good.
     """
-    given = weights.parse_files(files)
+    given = _given(files)
     names = dict.fromkeys(name for one in asked for name in (AUTO if one == "auto" else (one,)))
-    return {name: _where(parse(name), given.get(name)) for name in names}
+    return {name: _where(parse(name), given.get(parse(name).meaning)) for name in names}
 
 
 def _where(spec: Spec, path: Path | None) -> str:
@@ -81,20 +84,34 @@ def _where(spec: Spec, path: Path | None) -> str:
     return str(path) if path else f"not at hand; on the hub as {hub.repository}" if hub else "not at hand"
 
 
-def _check_given(given: Mapping[str, Path], names: set[str]) -> None:
-    """Weights may be named for models that are not asked for now, as a config file does; for no others."""
-    for name in given:
-        if parse(name).kind in {"perceptual", "torchscript"}:
-            raise UsageError(f"weights: {name} takes no file of weights: leave {name}={given[name]} out")
-        if name not in names:
-            log.info("weights: %s is not among the features; its file is not used", name)
+def _given(files: Sequence[str]) -> dict[str, Path]:
+    """Files by what their extractors' names mean. They may be of models that are not asked for, as in a config file."""
+    given: dict[str, Path] = {}
+    for name, path in weights.parse_files(files).items():
+        spec = parse(name)
+        if spec.kind in {"perceptual", "torchscript"}:
+            raise UsageError(f"weights: {name} takes no file of weights: leave {name}={path} out")
+        if given.setdefault(spec.meaning, path) != path:
+            raise UsageError(f"weights: two files for {name}: {given[spec.meaning]} and {path}")
+    return given
+
+
+def _tell_unused(given: Mapping[str, Path], settled: Sequence[str]) -> None:
+    """Whoever gives weights to ``auto`` expects them to be used; a state that was begun without them stays as it is."""
+    unused = [name for name in AUTO if parse(name).meaning in given and name not in settled]
+    if unused:
+        log.warning(
+            "features: this state was begun with %s alone; weights of %s are not used unless you name --features %s",
+            *(", ".join(settled), ", ".join(unused), ",".join(AUTO)),
+        )
 
 
 def _auto(given: Mapping[str, Path], found: dict[str, Path]) -> tuple[str, ...]:
     """What ``auto`` stands for here and now; ``found`` gets the weights that were looked for. Smallest first."""
     try:
         for name in reversed([name for name in AUTO if name != PERCEPTUAL]):
-            found[name] = given.get(name) or weights.fetch(name, HUB[parse(name).meaning])
+            meaning = parse(name).meaning
+            found[meaning] = given.get(meaning) or weights.fetch(name, HUB[meaning])
     except MissingWeightsError as error:
         log.warning("features auto: perceptual alone, as not all models can be had: %s", error)
         return (PERCEPTUAL,)

@@ -50,14 +50,20 @@ def load(spec: Spec, path: Path) -> LoadedModel:
     state = read_state_dict(path)
     classes = _classes(timm.models.get_pretrained_cfg(spec.model).classifier, state)
     pooling = {"global_pool": "token"} if "_dinov3" in spec.model.partition(".")[0] else {}
-    model = timm.create_model(
-        spec.model,
-        pretrained=True,
-        # What timm would fetch, replaced by what was read; equal numbers of classes keep its check strict.
-        pretrained_cfg_overlay={"state_dict": state, "num_classes": classes, "label_offset": 0, "custom_load": False},
-        num_classes=classes,
-        **pooling,
-    )
+    with torch_libraries.without_initialising():
+        model = timm.create_model(
+            spec.model,
+            pretrained=True,
+            # What timm would fetch, replaced by what was read; equal numbers of classes keep its check strict.
+            pretrained_cfg_overlay={
+                "state_dict": state,
+                "num_classes": classes,
+                "label_offset": 0,
+                "custom_load": False,
+            },
+            num_classes=classes,
+            **pooling,
+        )
     if classes:
         model.reset_classifier(0)
     return LoadedModel(model, _preprocessing(timm.data.resolve_model_data_config(model)))

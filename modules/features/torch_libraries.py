@@ -7,14 +7,16 @@ nothing here needs them. Declaring the two operators that torchvision registers 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 def open_clip() -> Any:
@@ -27,6 +29,25 @@ def timm() -> Any:
     """The module timm."""
     _load_torchvision()
     return importlib.import_module("timm")
+
+
+@contextlib.contextmanager
+def without_initialising() -> Iterator[None]:
+    """Models that are built within keep whatever numbers their memory holds, so all of their weights must be loaded.
+
+    Drawing random numbers that weights then take the place of costs ViT-B/32 longer than reading these.
+    """
+    init = importlib.import_module("torch").nn.init
+    names = [name for name in dir(init) if name.endswith("_") and not name.startswith("_")]
+    with _LOCK:
+        kept = {name: getattr(init, name) for name in names}
+        try:
+            for name in names:
+                setattr(init, name, lambda tensor, *_args, **_options: tensor)
+            yield
+        finally:
+            for name, function in kept.items():
+                setattr(init, name, function)
 
 
 def _load_torchvision() -> None:

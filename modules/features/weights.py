@@ -149,7 +149,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     """
     torch = importlib.import_module("torch")
     warnings.filterwarnings("ignore", "Detected pickle protocol")  # of a file that torch then reads or refuses
-    content = _load_safetensors(path) if path.suffix == ".safetensors" else torch.load(path, **_TENSORS_ONLY)
+    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_saved(path)
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -170,6 +170,15 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
         raise ValueError(f"it is no whole safetensors file ({error})") from error
 
 
+def _load_saved(path: Path) -> Any:
+    try:
+        return importlib.import_module("torch").load(path, **_TENSORS_ONLY)
+    except (pickle.UnpicklingError, LookupError, EOFError) as error:
+        if "GLOBAL" in str(error):
+            raise ValueError("it holds more than tensors, which could run code when loaded") from error
+        raise ValueError("it is no state dict that torch saved; a safetensors file is named *.safetensors") from error
+
+
 @contextlib.contextmanager
 def fitting(name: str, path: Path, what: str) -> Iterator[None]:
     """Turn what goes wrong with the file inside into one UsageError that names extractor, file and reason."""
@@ -186,6 +195,4 @@ def _reason(error: BaseException) -> str:
     text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
     if "HF_HUB_OFFLINE" in text:
         return "HF_HUB_OFFLINE is set"
-    if "WeightsUnpickler" in text or "Weights only load failed" in text:
-        return "it holds more than tensors, which could run code when loaded"
     return text if len(text) <= 300 else text[:300] + " ..."

@@ -29,14 +29,9 @@ class LocalFile:
 def escape(text: str) -> str:
     """Text that no spreadsheet takes for a formula: an apostrophe before what begins like one, or with one.
 
-    See OWASP, CSV Injection.
+    Taking one off gives the original back. See OWASP, CSV Injection.
     """
     return "'" + text if text.startswith(_FORMULA) else text
-
-
-def unescape(cell: str) -> str:
-    """The inverse of :func:`escape`."""
-    return cell.removeprefix("'")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> LocalFile:

@@ -43,16 +43,19 @@ class ListingFilter:
             return False
         if is_picture(blob):
             return True
-        self.others[_ending(blob)] += 1
+        self.others[ending_of(blob)] += 1
         return False
 
 
 def is_picture(blob: BlobInfo) -> bool:
     """By its ending, whatever its case, or its content type."""
-    return _ending(blob) in PICTURE_ENDINGS or (blob.content_type or "").lower().startswith("image/")
+    return ending_of(blob) in PICTURE_ENDINGS or (blob.content_type or "").lower().startswith("image/")
 
 
-def _ending(blob: BlobInfo) -> str:
-    """What comes behind the last dot of its name, in lower case; empty without one."""
+def ending_of(blob: BlobInfo) -> str:
+    """What comes behind the last dot of its name, in lower case; empty without one.
+
+    Names are data, so no more than its first letters.
+    """
     _, dot, ending = blob.key.rpartition("/")[2].rpartition(".")
-    return ending.lower() if dot else ""
+    return ending[:12].lower() if dot else ""

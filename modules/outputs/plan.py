@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from modules.outputs.layout import Layout
 from modules.quality.colour import mean_correlation
-from modules.records import Decision, Kind
+from modules.records import Decided, Decision, Kind
 from modules.state.schemas import to_table
 from modules.state.shards import ShardWriter, read_shards
 from modules.store_thread import StoreThread
@@ -57,39 +57,13 @@ PLAN = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRow:
-    """One picture of the plan: a :class:`Decision` without what only matching needs, columns as in PLAN.
+class PlanRow(Decided):
+    """One picture of the plan, columns as in PLAN.
 
     correlation: mean correlation of its colours with the other members' of its group, -1 to 1, 1 for a group of one.
     target: key of its copy, None for one that is not copied.
     """
 
-    key: str
-    etag: str
-    size: int
-    md5: bytes | None
-    sha: bytes
-    group: int
-    group_size: int
-    best: bool
-    witness: str | None
-    relation: Kind | None
-    claimed: bool
-    similarity: float
-    width: int
-    height: int
-    format: str
-    quality: float
-    sharpness: float
-    exposure: float
-    contrast: float
-    noise: float
-    compression: float
-    dominant_colours: int
-    palette: bytes
-    taken: str
-    camera: str
-    gps: bool
     correlation: float
     target: str | None
 
@@ -184,7 +158,7 @@ def _table(rows: list[PlanRow]) -> pa.Table:
     return to_table(PLAN, ([getattr(row, name) for name in PLAN.names] for row in rows))
 
 
-_SHARED = [field.name for field in fields(PlanRow) if field.name not in ("correlation", "target")]
+_SHARED = [field.name for field in fields(Decided)]
 
 
 def _planned(decision: Decision, correlation: float, target: str | None) -> PlanRow:

@@ -11,7 +11,7 @@ from modules.bounded_queue import Cancellation
 from modules.errors import LeaseHeldError
 from modules.outputs.listing_filter import ListingFilter
 from modules.outputs.ownership import is_marker
-from modules.records import BlobInfo, ListPage
+from modules.records import BlobInfo
 from modules.state.listing import ListingPart, last_listing_part, write_listing_part
 from modules.store_thread import StoreThread
 
@@ -38,12 +38,8 @@ def freeze_listing(
         return last.part + 1
     number = 0 if last is None else last.part + 1
     keep = ListingFilter(partial(is_marker, thread), () if last is None else last.excluded)
-    pages = thread.store.list(source_prefix, marker=None if last is None else last.marker, page_size=part_size)
-
-    async def next_page() -> ListPage | None:
-        return await anext(pages, None)
-
-    while (page := thread.run(next_page())) is not None:
+    marker = None if last is None else last.marker
+    for page in thread.pages(source_prefix, marker=marker, page_size=part_size):
         cancel.check()
         blobs = [blob for blob in page.blobs if keep(blob) and _can_be_named(blob)]
         write_listing_part(thread, state_prefix, epoch, ListingPart(number, blobs, page.marker, keep.excluded))
@@ -58,13 +54,9 @@ def freeze_listing(
 def _tell_others(others: Counter[str]) -> None:
     """Say what was left out: nobody should believe that formats were looked at which are not read."""
     if others:
-        kinds = ", ".join(f"{count} {f'.{ending}' if ending else 'without ending'}" for ending, count in _most(others))
+        most = others.most_common(10)
+        kinds = ", ".join(f"{count} {f'.{ending}' if ending else 'without ending'}" for ending, count in most)
         log.info("left out, no pictures by their names: %s", kinds)
-
-
-def _most(others: Counter[str]) -> list[tuple[str, int]]:
-    """The ten most frequent endings; names are data, so no more than their first letters."""
-    return [(ending[:12], count) for ending, count in others.most_common(10)]
 
 
 def _can_be_named(blob: BlobInfo) -> bool:

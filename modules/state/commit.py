@@ -29,6 +29,7 @@ from modules.state.schemas import (
     vectors_table,
 )
 from modules.state.shards import ShardName, ShardWriter, list_shards, read_family, read_shards
+from modules.state.work_index import WorkIndex
 from modules.store_thread import StoreThread
 
 CATALOGUE_FAMILY = "catalogue"
@@ -114,15 +115,24 @@ def load_index(index: ScratchIndex, thread: StoreThread, state_prefix: str, fami
 
     Reads no vectors and no keypoints. Raises StateError for a damaged shard.
     """
-    # The catalogue is listed first: what a row of it names was written before, so it is in the later listings.
-    catalogue = list_shards(thread, state_prefix, CATALOGUE_FAMILY)
-    large = families.all - {families.facts}
-    stems = {family: _stems(list_shards(thread, state_prefix, family)) for family in large}
+    load_catalogue(index, thread, state_prefix, families.all - {families.facts})
     for table in read_family(thread, state_prefix, families.facts):
         index.add_facts(families.facts, table)
+
+
+def load_catalogue(index: WorkIndex, thread: StoreThread, state_prefix: str, families: frozenset[str]) -> int:
+    """Add all committed catalogue shards to an index that holds the listing; how many there are.
+
+    families: those of which a row is believed that names them, if their shard is there; they are not read. Raises
+    StateError for a damaged shard.
+    """
+    # The catalogue is listed first: what a row of it names was written before, so it is in the later listings.
+    catalogue = list_shards(thread, state_prefix, CATALOGUE_FAMILY)
+    stems = {family: set(map(_stem, list_shards(thread, state_prefix, family))) for family in families}
     for key, table in read_shards(thread, catalogue):
         stem = _stem(key)
-        index.add_catalogue(table, [family for family in large if stem in stems[family]])
+        index.add_catalogue(table, [family for family in families if stem in stems[family]])
+    return len(catalogue)
 
 
 def _tables(families: Families, rows: Sequence[Processed]) -> dict[str, tuple[list[bytes], pa.Table]]:
@@ -158,10 +168,6 @@ def _commit_claims(writer: ShardWriter, index: ScratchIndex, part: int, rows: It
     writer.write(CATALOGUE_FAMILY, part, table)
     index.add_catalogue(table, ())
     return len(table)
-
-
-def _stems(keys: Iterable[str]) -> set[str]:
-    return {_stem(key) for key in keys}
 
 
 def _stem(key: str) -> str:

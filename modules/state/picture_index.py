@@ -52,7 +52,7 @@ WHERE b.reason IS NULL ORDER BY s.number, b.id <> s.best, b.key
 _DECISION_FIELDS = tuple(field.name for field in fields(Decision))
 
 _DECISIONS = f"""
-SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, o.idx, s.number, s.size, o.best,
+SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, s.number, s.size, o.best,
     CASE WHEN NOT o.best THEN w.key END,
     CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
     b.claimed OR w.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,

@@ -142,24 +142,12 @@ def facts_table(rows: Iterable[tuple[bytes, Facts]]) -> pa.Table:
     return to_table(FACTS, ((sha, *(getattr(facts, name) for name in names)) for sha, facts in rows))
 
 
-def facts_rows(table: pa.Table) -> Iterator[tuple[bytes, Facts]]:
-    """The inverse of :func:`facts_table`."""
-    for sha, *values in _rows(table, FACTS):
-        yield sha, Facts(*values)
-
-
 def keypoints_table(rows: Iterable[tuple[bytes, Keypoints]]) -> pa.Table:
     """KEYPOINTS of (sha, keypoints) pairs; points as little-endian uint16."""
     return to_table(
         KEYPOINTS,
         ((sha, k.points.astype("<u2").tobytes(), k.descriptors.tobytes(), k.thumb) for sha, k in rows),
     )
-
-
-def keypoints_rows(table: pa.Table) -> Iterator[tuple[bytes, Keypoints]]:
-    """The inverse of :func:`keypoints_table`."""
-    for sha, points, descriptors, thumb in _rows(table, KEYPOINTS):
-        yield sha, keypoints_of(points, descriptors, thumb)
 
 
 def keypoints_of(points: bytes, descriptors: bytes, thumb: bytes) -> Keypoints:

@@ -85,11 +85,6 @@ def list_shards(thread: StoreThread, state_prefix: str, family: str) -> list[str
     return thread.run(_list_shards(thread, f"{state_prefix}{family}/"))
 
 
-def read_shard(thread: StoreThread, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """One shard's rows, its checksum verified. Raises StateError when it is damaged or gone."""
-    return _decode(thread, key, thread.run(_fetch(thread, key)), columns)
-
-
 def read_blobs(
     thread: StoreThread, keys: Sequence[str], *, ahead: int = READ_AHEAD
 ) -> Generator[tuple[str, Content], None, None]:
@@ -112,7 +107,10 @@ def read_blobs(
 def read_shards(
     thread: StoreThread, keys: Sequence[str], columns: Sequence[str] | None = None, *, ahead: int = READ_AHEAD
 ) -> Generator[tuple[str, pa.Table], None, None]:
-    """Key and rows of many shards in the given order, ``ahead`` of them in flight. Raises as :func:`read_shard`."""
+    """Key and rows of many shards in the given order, checksums verified, ``ahead`` of them in flight.
+
+    Raises StateError for one that is damaged or gone.
+    """
     for key, content in read_blobs(thread, keys, ahead=ahead):
         yield key, _decode(thread, key, content, columns)
 

@@ -181,10 +181,6 @@ class WorkIndex(Scratch):
         with self._transaction() as connection:
             connection.execute("UPDATE blobs SET unfetched = ? WHERE key = ?", (reason, key))
 
-    def unfetched(self) -> int:
-        """How many could not be read in this attempt."""
-        return int(self._one("SELECT count(*) FROM blobs WHERE unfetched IS NOT NULL"))
-
     def _mask(self, families: Iterable[str]) -> int:
         """Bits of families; SQLite's numbers have room for 63."""
         with self._lock:

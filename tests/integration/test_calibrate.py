@@ -79,6 +79,17 @@ def test_it_measures_copies_and_different_pictures_and_suggests(folder: Path) ->
     assert (page.spread.different["perceptual"] < suggested["same-scene"]).all()
 
 
+def test_a_source_full_of_duplicates_is_calibrated_by_its_different_pictures(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for seed in range(4):
+        for quality in (60, 70, 80, 90):  # 24 of the 120 pairs are the same picture
+            path = tmp_path / "photos" / f"{seed} {quality}.jpg"
+            path.write_bytes(encode(leaves(seed, (240, 180)), quality=quality))
+    page = look(tmp_path / "photos")
+    assert (page.same, len(page.spread.pairs)) == (24, 96)
+    assert page.spread.different["perceptual"].max() < 0.9
+
+
 def test_it_prints_the_same_for_a_folder_and_its_copy_in_azure(
     folder: Path, files: dict[str, bytes], azurite: Azurite
 ) -> None:
@@ -190,7 +201,7 @@ def test_it_can_be_interrupted(folder: Path) -> None:
     stop.set()
     asked = Settings(source=str(folder), features=("perceptual",))
     with pytest.raises(InterruptedRunError):
-        calibrate.run(asked, AzureCredentials(), SilentProgress(), stop)
+        calibrate.run(asked, AzureCredentials(), SilentProgress(), stop, sample=2)
 
 
 def _flat(text: str) -> str:

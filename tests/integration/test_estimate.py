@@ -45,8 +45,11 @@ def settings(source: Path | str, **changes: Any) -> Settings:
     return Settings(source=str(source), features=("perceptual",), num_process_workers=2, **changes)
 
 
-def look(asked: Settings, credentials: AzureCredentials | None = None, **options: Any) -> Estimate:
-    return estimate(asked, credentials or AzureCredentials(), SilentProgress(), threading.Event(), **options)
+def look(
+    asked: Settings, credentials: AzureCredentials | None = None, *, sample: int = 24, prices: Path | None = None
+) -> Estimate:
+    way_in = credentials or AzureCredentials()
+    return estimate(asked, way_in, SilentProgress(), threading.Event(), sample=sample, prices=prices)
 
 
 def work(asked: Settings, credentials: AzureCredentials | None = None) -> None:
@@ -98,6 +101,20 @@ def test_a_finished_run_leaves_nothing_but_what_is_new(source: Path) -> None:
     assert not found.groups_known
     assert (found.copies["skip"].all.count, found.most("skip").count) == (18, FILES + 1)
     assert look(settings(source, relations="copy,embedded")).copies["skip"].all == Amount(0, 0)
+
+
+def test_another_keep_policy_may_put_copies_into_the_other_folder(source: Path) -> None:
+    work(settings(source))
+    assert look(settings(source, uniques="skip")).moving == Amount()
+    asked = settings(source, keep="smallest")
+    found = look(asked)
+    assert (found.left, found.moving.count) == (Amount(), 18)  # all that have a duplicate
+    done = pipeline.run(asked, AzureCredentials(), SilentProgress(), threading.Event())
+    assert 0 < done.copied <= found.moving.count
+    page = imgsieve(source.parent, "estimate", "pictures", "--features", "perceptual", "--keep", "largest")
+    assert "up to 18 of them only to change between best/ and duplicates/" in page.stdout
+    page = imgsieve(source.parent, "estimate", "pictures", "--features", "perceptual", "--keep", "smallest")
+    assert "only to change" not in page.stdout
 
 
 class StopsAt(SilentProgress):
@@ -231,8 +248,13 @@ def test_prices_are_the_persons_own(source: Path, tmp_path: Path, azurite: Azuri
     assert cost["total"] == sum(cost[name] for name in each)
     assert cost["storage_month"] == pytest.approx(found.pictures.bytes / 2**30 * 1e9)
     environ = {"AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string}
-    page = imgsieve(source.parent, "estimate", "az://prices/in", "--features", "perceptual", "--sample", "0", **environ)
+    arguments = ("estimate", "az://prices/in", "--features", "perceptual", "--sample", "0")
+    page = imgsieve(source.parent, *arguments, **environ)
     assert "They are an example" in page.stdout
+    own.write_text('name: "\\e[2J"\ncurrency: "[/b]\\e[2J"\nlist: 1\nread: 1\nwrite: 1\nother: 1\n', encoding="utf-8")
+    page = imgsieve(source.parent, *arguments, "--prices", str(own), **environ)
+    assert (page.returncode, "\x1b" in page.stdout) == (0, False), page.stderr
+    assert "[/b]\\x1b[2J a month" in page.stdout
 
 
 @pytest.mark.parametrize(
@@ -243,17 +265,29 @@ def test_prices_are_the_persons_own(source: Path, tmp_path: Path, azurite: Azuri
         ("name: x\ncurrency: EUR\nlist: 1\nread: 1\nwrite: 1\nother: .inf", "other"),
         (EXAMPLE.read_text(encoding="utf-8") + "\nlost: 1", "lost"),
         ("[", "not valid YAML"),
-        ("- 1", "whole file"),
+        ("- 1", "name: value"),
+        ("list: 2024-99-99", "not valid YAML"),
+        ("list: " + 5000 * "9", "not valid YAML"),
+        (3000 * "[", "not valid YAML"),
         (None, "cannot be read"),
     ],
 )
 def test_a_bad_price_table_is_one_line(tmp_path: Path, content: str | None, part: str) -> None:
+    table = tmp_path / "prices.yaml"
     if content is not None:
-        (tmp_path / "prices.yaml").write_text(content, encoding="utf-8")
+        table.write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError) as raised:
+        read_prices(table)
+    text = str(raised.value)
+    assert text.count("\n") == 0
+    assert str(table) in text
+    assert part in text
+
+
+def test_a_bad_price_table_ends_the_command_before_the_source_is_looked_at(tmp_path: Path) -> None:
     ended = imgsieve(tmp_path, "estimate", "nowhere", "--prices", "prices.yaml")
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert "prices.yaml" in ended.stderr
-    assert part in ended.stderr
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "imgsieve: price file prices.yaml cannot be read: No such file or directory\n"
 
 
 def test_what_a_run_would_refuse_is_refused(source: Path, tmp_path: Path) -> None:

@@ -74,9 +74,13 @@ def members(source: Path) -> set[frozenset[str]]:
     return {frozenset(Path(row["Image Path"]).name for row in group) for group in groups(source).values()}
 
 
+def manifest(source: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((source.with_name("photos_deduplicated") / "_state/manifest.json").read_bytes())
+    return found
+
+
 def request(source: Path) -> dict[str, Any]:
-    manifest = source.with_name("photos_deduplicated") / "_state" / "manifest.json"
-    found: dict[str, Any] = json.loads(manifest.read_bytes())["request"]
+    found: dict[str, Any] = manifest(source)["request"]
     return found
 
 
@@ -141,9 +145,10 @@ def test_match_threshold_and_k_are_part_of_what_a_run_is(source: Path, changed: 
         run(source, stopped=True, **asked)
     begun = request(source)
     assert (begun["match"], begun["k"], begun["threshold"]) == ("same-scene", 5, {"perceptual": 0.75})
-    summary = run(source, **{**asked, **changed})
-    assert summary.resumed == resumed
-    assert summary.epoch == (1 if resumed else 2)
+    with pytest.raises(InterruptedRunError):
+        run(source, stopped=True, **{**asked, **changed})
+    last = manifest(source)
+    assert (last["epoch"], last["attempt"]) == (1 if resumed else 2, 2)
 
 
 @pytest.mark.parametrize("threshold", [("2",), ("clip=0.5",)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -157,6 +159,26 @@ def test_waiting_threads_sleep_unless_the_person_says_otherwise(monkeypatch: pyt
     monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
     tune_environment()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["THP_MEM_ALLOC_ENABLE"]) == ("active", "0")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
+@pytest.mark.parametrize("call", ["", "keep_freed_memory()"])
+def test_memory_of_freed_tensors_is_taken_again_by_the_next_ones(call: str) -> None:
+    """Fresh pages are faulted in one by one; kept ones are not."""
+    code = (
+        "import resource, threading; from modules.hardware import keep_freed_memory\n"
+        f"{call}\n"
+        "def work():\n"
+        "    faults = []\n"
+        "    for _ in range(4):\n"
+        "        bytearray(b'x') * (100 << 20)\n"
+        "        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
+        "    print(faults[-1] - faults[0])\n"
+        "thread = threading.Thread(target=work); thread.start(); thread.join()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    pages = 3 * (100 << 20) // resource.getpagesize()
+    assert int(ended.stdout) < pages / 10 if call else int(ended.stdout) > pages / 2
 
 
 def test_driver_version_is_read_where_the_kernel_module_tells_it(tmp_path: Path) -> None:

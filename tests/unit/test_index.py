@@ -104,10 +104,10 @@ def test_when_the_first_of_equal_ones_cannot_be_fetched_the_others_become_work(s
     assert names(index, exact_pass=False) == ["b.jpg", "c.jpg"]
     state.commit(index, writer, [processed(item(b), "A") for b in blobs[1:]])
     assert names(index, exact_pass=False) == []
-    assert (index.unfetched(), index.number_pictures(WANTED)) == (1, 1)
+    assert (index.failed(), index.number_pictures(WANTED)) == (1, 1)
     assert list(index.failures()) == [Failure(blobs[0].key, 10, "is gone")]
     again, _ = state.start(blobs)
-    assert again.unfetched() == 0
+    assert again.failed() == 0
     assert [row.key for row in again.claims()] == [blobs[0].key]
 
 

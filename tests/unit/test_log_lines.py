@@ -124,14 +124,12 @@ def test_progress_in_numbers(caplog: pytest.LogCaptureFixture) -> None:
         progress.advance(10)
         now[0] = 20.0
         progress.advance(30)
-        progress.note("a word")
         progress.close()
     events = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     keys = ("event", "state", "phase", "done", "total", "rate")
     assert [tuple(event.get(key) for key in keys) for event in events] == [
         ("progress", "begun", "streaming", 0, 100, None),
         ("progress", "going", "streaming", 40, 100, 2.0),
-        ("note", None, None, None, None, None),
         ("progress", "ended", "streaming", 40, 100, 2.0),
     ]
     assert events[1]["message"] == "streaming: 40 of 100, 2.0/s, 30.0 s left"

@@ -203,11 +203,34 @@ def test_what_is_sent_to_decode_workers_is_light_and_prepares_without_torch(tmp_
 
 
 def test_vectors_that_are_no_numbers_end_the_run(tmp_path: Path) -> None:
+    """Finite in float32, beyond float16's numbers: seen on the device only."""
     model = weights.timm_model(1)
-    next(iter(model.parameters())).data.fill_(float("nan"))
-    extractor = only(TIMM, weights.save(model, tmp_path / "nan.pth"))
-    with pytest.raises(ImgsieveError, match=rf"^{TIMM}: vectors that are not finite on cpu in float32"):
-        embedded(extractor, FP32)
+    model.conv_stem.weight.data.mul_(1e6)
+    extractor = only(TIMM, weights.save(model, tmp_path / "large.pth"))
+    with pytest.raises(ImgsieveError, match=rf"^{TIMM}: vectors that are not finite on cpu in float16"):
+        embedded(extractor, replace(FP32, dtype="float16"))
+
+
+def test_weights_that_were_changed_since_they_were_tried_are_refused(tmp_path: Path) -> None:
+    path = weights.save_timm(tmp_path / "weights.pth", 1)
+    extractor = only(TIMM, path)
+    copy = pickle.loads(pickle.dumps(extractor))
+    picture = np.full((1, 160, 160, 3), 99, np.uint8)
+    weights.save_timm(path, 2)
+    with pytest.raises(UsageError, match=r"weights\.pth .*changed since the start"):
+        copy.setup(FP32)
+    extractor.setup(FP32)  # has the model that was tried
+    weights.save_timm(path, 1)
+    copy.setup(FP32)
+    assert np.array_equal(extractor.embed(picture), copy.embed(picture))
+
+
+def test_building_models_leaves_torch_as_it_was(tmp_path: Path) -> None:
+    import torch
+
+    before = {name: getattr(torch.nn.init, name) for name in dir(torch.nn.init)}
+    only(TIMM, weights.save_timm(tmp_path / "weights.pth", 1))
+    assert {name: getattr(torch.nn.init, name) for name in dir(torch.nn.init)} == before
 
 
 def test_fingerprints_tell_weights_apart_and_know_an_alias(tmp_path: Path) -> None:

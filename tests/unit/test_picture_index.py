@@ -130,7 +130,7 @@ def test_decisions_come_by_group_best_first(state: State) -> None:
     ]
     assert [d.claimed for d in decisions] == [False] * 7 + [True]
     first, last = decisions[0], decisions[-1]
-    assert (first.etag, first.size, first.md5, first.sha, first.picture) == ("e1", 10, None, sha("bb"), 1)
+    assert (first.etag, first.size, first.md5, first.sha) == ("e1", 10, None, sha("bb"))
     assert (first.width, first.height, first.format, first.quality) == (40, 30, "jpeg", 1.0)
     assert (first.dominant_colours, first.hsv_histogram) == (2, bytes(128))
     assert last.md5 == listed[-2].md5

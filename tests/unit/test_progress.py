@@ -69,7 +69,6 @@ def test_plain_lines_come_at_start_end_and_every_few_seconds() -> None:
         clock.now += 1
         progress.advance(10)
     progress.phase("matching", None)
-    progress.note("a word")
     progress.close()
     progress.close()
     assert stream.getvalue().splitlines() == [
@@ -79,7 +78,6 @@ def test_plain_lines_come_at_start_end_and_every_few_seconds() -> None:
         "streaming: 300 of 1,000, 10.0/s, 1 min 10 s left",
         "streaming: 300 done in 30.0 s",
         "matching",
-        "a word",
         "matching: 0.0 s",
     ]
 
@@ -89,7 +87,7 @@ def test_lines_of_a_log_begin_with_the_time() -> None:
     progress = make_progress(stream=stream)
     progress.phase("streaming", 2)
     progress.close()
-    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d streaming: (2 to do|0\.\d s)"
+    pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d streaming: (2 to do|\d+\.\d s)"
     assert [bool(re.fullmatch(pattern, line)) for line in stream.getvalue().splitlines()] == [True, True]
 
 
@@ -131,11 +129,10 @@ def test_bars_show_every_phase_and_count_unknown_totals() -> None:
     progress.phase("streaming", None)
     progress.phase("streaming", 20)
     progress.advance(5)
-    progress.note("[not markup]")
     progress.close()
     progress.close()
     shown = stream.getvalue()
-    for part in ("listing", "7/7", "streaming", "5/20", "[not markup]"):
+    for part in ("listing", "7/7", "streaming", "5/20"):
         assert part in shown
 
 

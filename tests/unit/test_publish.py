@@ -15,7 +15,6 @@ from modules.outputs.publish import PublishResult
 from modules.outputs.survey import Survey
 from modules.records import Content, Failure
 from modules.state.schemas import JournalRow, journal_rows
-from modules.state.shards import read_shard
 from tests.publishing import (
     FOREIGN,
     GROUPS,
@@ -29,6 +28,7 @@ from tests.publishing import (
     results,
     second_act,
 )
+from tests.state import read_shard
 
 
 def test_everything_goes_where_it_belongs(worlds: Callable[[Store], World]) -> None:

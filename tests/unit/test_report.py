@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from modules.memory_store import MemoryStore
-from modules.outputs.csv_file import LocalFile, escape, unescape, write_csv
+from modules.outputs.csv_file import LocalFile, escape, write_csv
 from modules.outputs.finish import finish, finish_dry_run, run_document, success_document
 from modules.outputs.layout import Layout
 from modules.outputs.ledger import Ledger
@@ -101,7 +101,7 @@ def test_relations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_escaping_is_reversible(text: str) -> None:
-    assert unescape(escape(text)) == text
+    assert escape(text).removeprefix("'") == text
     assert not escape(text).startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
@@ -120,7 +120,7 @@ def test_hostile_names_come_back_exactly(tmp_path: Path) -> None:
         row[REPORT_COLUMNS.index("Format")]
         for row in table(make_reports(tmp_path, address, odd, iter(()), None).report)
     ]
-    assert [unescape(cell) for cell in cells[1:]] == [text or "x" for text in HOSTILE]
+    assert [cell.removeprefix("'") for cell in cells[1:]] == [text or "x" for text in HOSTILE]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
 
 

@@ -145,6 +145,9 @@ def test_an_unknown_variable_is_refused_with_the_nearest_name(tmp_path: Path) ->
         ("- a\n- b", "setting: value"),
         ("a: [", "not valid YAML"),
         ("\x80", "not UTF-8"),
+        ("a: 2024-99-99", "a date or number that is none"),
+        ("a: " + 5000 * "9", "a date or number that is none"),
+        (3000 * "[", "nested too deeply"),
     ],
 )
 def test_a_bad_config_file_is_refused(tmp_path: Path, content: str, part: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,10 @@ from modules.state.schemas import (
     JournalRow,
     catalogue_rows,
     catalogue_table,
-    facts_rows,
     facts_table,
     journal_rows,
     journal_table,
-    keypoints_rows,
+    keypoints_of,
     keypoints_table,
     shas_of,
     vectors_of,
@@ -33,11 +33,11 @@ from modules.state.shards import (
     ShardWriter,
     list_shards,
     read_family,
-    read_shard,
     read_shards,
     to_parquet,
 )
 from modules.store_thread import StoreThread
+from tests.state import read_shard
 
 STATE = "c/out/_state/"
 ROW = CatalogueRow("c/a.jpg", "e:1", bytes(range(32)), None, "d1", families=("facts/1",))
@@ -148,10 +148,11 @@ def test_records_survive_their_tables() -> None:
     journal = [JournalRow("t", "s", "e1", None), JournalRow("t", "s", "e1", "e2", True)]
     failed = CatalogueRow("c/b", "e:2", None, "truncated", "d1", claimed=True)
     assert list(catalogue_rows(catalogue_table([ROW, failed]))) == [ROW, failed]
-    assert list(facts_rows(facts_table([(bytes(32), facts)]))) == [(bytes(32), facts)]
+    assert facts_table([(bytes(32), facts)]).to_pylist() == [{"sha": bytes(32), **asdict(facts)}]
     assert list(journal_rows(journal_table(journal))) == journal
-    ((sha, read),) = keypoints_rows(keypoints_table([(bytes(32), keypoints)]))
-    assert sha == bytes(32)
+    (row,) = keypoints_table([(bytes(32), keypoints)]).to_pylist()
+    assert row.pop("sha") == bytes(32)
+    read = keypoints_of(**row)
     assert read.thumb == b"thumb"
     np.testing.assert_array_equal(read.points, keypoints.points)
     np.testing.assert_array_equal(read.descriptors, keypoints.descriptors)
@@ -159,7 +160,8 @@ def test_records_survive_their_tables() -> None:
 
 def test_a_picture_without_keypoints_keeps_its_shapes() -> None:
     none = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8), b"")
-    ((_, read),) = keypoints_rows(keypoints_table([(bytes(32), none)]))
+    (row,) = keypoints_table([(bytes(32), none)]).to_pylist()
+    read = keypoints_of(row["points"], row["descriptors"], row["thumb"])
     assert read.points.shape == (0, 4)
     assert read.descriptors.shape == (0, 128)
 

@@ -9,7 +9,6 @@ import logging
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -102,10 +101,11 @@ def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
         "other.pth": (None, "Missing key"),
         "cut.safetensors": (whole[:5000], "no whole safetensors file"),
         "cut.pth": (weights.save_timm(folder / "whole.pth", 1).read_bytes()[:5000], "cannot be used as weights"),
-        "text.pth": (b"no weights at all", "cannot be used as weights"),
-        "empty.pth": (b"", "cannot be used as weights"),
-        "list.pth": (pickle.dumps([1, 2]), "cannot be used as weights"),
-        "harmful.pth": (pickle.dumps(Harmful(folder / "harm")), "more than tensors"),
+        "text.pth": (b"no weights at all", "no state dict that torch saved"),
+        "empty.pth": (b"", "no state dict that torch saved"),
+        "list.pth": (pickle.dumps([1, 2]), "no state dict that torch saved"),
+        "renamed.pth": (whole, "a safetensors file is named *.safetensors"),
+        "harmful.pth": (pickle.dumps(Harmful(folder / "harm"), protocol=2), "more than tensors"),
     }
     made = {}
     for name, (content, said) in files.items():
@@ -135,6 +135,25 @@ def test_a_file_of_another_clip_is_refused(tmp_path: Path) -> None:
         resolve(["clip"], [f"clip={path}"])
     with pytest.raises(UsageError, match="--clip-output final"):
         resolve(["clip:RN50"], [f"clip:RN50={weights.save_clip(tmp_path / 'rn.pth', 1, 'RN50')}"], "hidden")
+
+
+def test_a_file_that_is_named_like_weights_on_the_hub_is_still_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights.save_clip(tmp_path / "openai", 1, "RN50")
+    monkeypatch.chdir(tmp_path)
+    (found,) = resolve(["clip:RN50"], ["clip:RN50=openai"])
+    assert found.dim == 1024
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.0])
+def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, number: float) -> None:
+    model = weights.clip_model(1)
+    model.visual.proj.data.fill_(number)
+    path = weights.save(model, tmp_path / "damaged.safetensors")
+    name = f"clip:{weights.SMALL_CLIP}"
+    with pytest.raises(UsageError, match=r"damaged\.safetensors cannot .* not finite or all zeros"):
+        resolve([name], [f"{name}={path}"])
 
 
 def test_programs_that_give_no_vectors_are_refused(tmp_path: Path) -> None:
@@ -169,7 +188,15 @@ def test_weights_of_a_model_that_is_not_asked_for_are_left_alone(
     file = weights.save_timm(tmp_path / "file.pth", 1)
     with caplog.at_level("INFO"):
         assert names(resolve(["perceptual"], [f"efficientnet={file}"])) == ["perceptual"]
-    assert "efficientnet is not among the features" in caplog.text
+    assert "efficientnet_b0.ra_in1k is not among the features" in caplog.text
+
+
+def test_a_file_given_under_a_short_name_is_of_what_it_means(tmp_path: Path) -> None:
+    first, second = (weights.save_timm(tmp_path / f"{seed}.pth", seed) for seed in (1, 2))
+    long = "timm:efficientnet_b0.ra_in1k"
+    assert at_hand([long], [f"efficientnet={first}"]) == {long: str(first)}
+    with pytest.raises(UsageError, match="two files for"):
+        at_hand([long], [f"efficientnet={first}", f"{long}={second}"])
 
 
 def test_auto_without_weights_is_perceptual_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,6 +215,15 @@ def test_what_auto_came_to_is_not_decided_again(caplog: pytest.LogCaptureFixture
     assert not caplog.records
     with pytest.raises(MissingWeightsError, match=r"^clip: its weights are not at hand"):
         resolve(["auto"], settled=["clip", "efficientnet", "perceptual"])
+
+
+def test_weights_that_come_too_late_for_auto_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = weights.save_timm(tmp_path / "file.pth", 1)
+    with caplog.at_level(logging.WARNING, logger="modules"):
+        assert names(resolve(["auto"], [f"efficientnet={file}"], settled=["perceptual"])) == ["perceptual"]
+    (record,) = caplog.records
+    assert "begun with perceptual alone; weights of efficientnet are not used" in record.getMessage()
+    assert "--features clip,efficientnet,perceptual" in record.getMessage()
 
 
 def test_each_is_had_once_in_the_order_asked_for(tmp_path: Path) -> None:
@@ -253,32 +289,41 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def found_by_a_process(home: Path, **environ: str) -> Any:
-    """What a process of its own finds of the small timm model: a fingerprint, or an error's text."""
+def found_by_a_process(home: Path, between: str, **environ: str) -> list[str]:
+    """What a process of its own finds of the small timm model before and after ``between``, Python code.
+
+    A fingerprint each, or an error's text. The hub's client reads its environment once, so one process cannot be both
+    on line and off.
+    """
     code = (
-        "import json\n"
+        "import http.client, json, shutil\n"
         "from modules.errors import UsageError\n"
         "from modules.features.registry import resolve\n"
-        f"try: print(json.dumps([one.fingerprint for one in resolve([{TIMM!r}])]))\n"
-        "except UsageError as error: print(json.dumps(str(error)))"
+        "def look():\n"
+        f"    try: return resolve([{TIMM!r}])[0].fingerprint\n"
+        "    except UsageError as error: return str(error)\n"
+        f"before = look()\n{between}\nprint(json.dumps([before, look()]))"
     )
     environ = {**CLEAN, "PYTHONPATH": str(ROOT), "HF_HOME": str(home), **environ}
     ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
-    return json.loads(ended.stdout.splitlines()[-1])
+    found: list[str] = json.loads(ended.stdout.splitlines()[-1])
+    return found
 
 
 def test_the_hub_is_asked_only_for_what_its_cache_lacks(tmp_path: Path, hub: tuple[str, list[str]]) -> None:
     address, asked = hub
     home = tmp_path / "home"
     (expected,) = resolve([TIMM], [f"{TIMM}={tmp_path / 'hub.pth'}"])
-    assert found_by_a_process(home, HF_ENDPOINT=address, HF_HUB_OFFLINE="0") == [expected.fingerprint]
-    assert any(path.endswith("/model.safetensors") for path in asked)
-    asked.clear()
-    assert found_by_a_process(home, HF_ENDPOINT=address, HF_HUB_OFFLINE="0") == [expected.fingerprint]
-    assert not [path for path in asked if "resolve" in path]
-    assert found_by_a_process(home, HF_HUB_OFFLINE="1") == [expected.fingerprint]
-    shutil.rmtree(home)
-    assert "HF_HUB_OFFLINE is set" in found_by_a_process(home, HF_HUB_OFFLINE="1")
+    mark = f"hub = http.client.HTTPConnection({address.removeprefix('http://')!r})\n"
+    mark += "hub.request('HEAD', '/mark')\nhub.getresponse().read()"
+    on_line = found_by_a_process(home, mark, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
+    assert on_line == [expected.fingerprint] * 2
+    first, then = asked[: asked.index("/mark")], asked[asked.index("/mark") :]
+    assert any(path.endswith("/model.safetensors") for path in first)
+    assert not [path for path in then if "resolve" in path]
+    cached, gone = found_by_a_process(home, f"shutil.rmtree({str(home)!r})", HF_HUB_OFFLINE="1")
+    assert cached == expected.fingerprint
+    assert "HF_HUB_OFFLINE is set" in gone
 
 
 def test_a_hub_that_does_not_answer_is_one_line_before_the_first_request(tmp_path: Path) -> None:
