@@ -197,12 +197,15 @@ def log_form(*, as_json: bool) -> Iterator[None]:
         finally:
             sys.stderr = before
         return
-    with _stderr_as_events() as stream:
-        _output.as_json, _output.stream = True, stream
-        try:
-            yield
-        finally:
-            _output.as_json, _output.stream, _output.run_id = False, None, None
+    try:
+        with _stderr_as_events() as stream:
+            _output.as_json, _output.stream = True, stream
+            try:
+                yield
+            finally:
+                _output.as_json, _output.stream = False, None
+    finally:
+        _output.run_id = None  # only now: lines that were still in the pipe belong to the run as well
 
 
 @contextlib.contextmanager
