@@ -41,7 +41,7 @@ from modules.devices import Device, choose_devices
 from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
 from modules.features.registry import resolve
-from modules.hardware import find_hardware, keep_freed_memory, tune_environment
+from modules.hardware import MODEL_MEMORY, find_hardware, keep_freed_memory, tune_environment
 from modules.records import Analysis
 from modules.settings import cores
 from modules.state.schemas import verdicts_of
@@ -90,7 +90,7 @@ def time_extractor(extractor: Extractor, device: Device, files: Sequence[Path]) 
     import torch
 
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory(MODEL_MEMORY)
     analyser = Analyser((extractor,), 10**9)
     inputs = [
         analyser.analyse(file.read_bytes(), facts=False, keypoints=False, extractors=frozenset([extractor.name]))

@@ -11,6 +11,7 @@ from modules.features import decode, formats, keypoints
 from modules.features.base import Extractor, fingerprint
 from modules.features.decode import Decoded
 from modules.features.hashes import phash
+from modules.hardware import PICTURE_MEMORY, keep_freed_memory
 from modules.quality import colour, measures
 from modules.quality.compression import compression
 from modules.records import Analysis, Facts, Keypoints
@@ -24,13 +25,17 @@ KEYPOINTS_FINGERPRINT = fingerprint("keypoints", keypoints.VERSION, decode.VERSI
 
 
 def init_worker() -> None:
-    """Make this process a decode worker: one thread each, because there are as many workers as cores."""
+    """Make this process a decode worker: one thread each, because there are as many workers as cores.
+
+    Clearing the pages of every picture's decoded pixels anew would cost a fifth of the time of looking at it.
+    """
     import sklearn.cluster  # noqa: F401, PLC0415 - loads its thread pools, so that the limit below reaches them
     import threadpoolctl  # noqa: PLC0415 - only decode workers need it
 
     # What Pillow logs of broken files comes as an exception too, and that one reaches failed.csv.
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     cv2.setNumThreads(1)
+    keep_freed_memory(PICTURE_MEMORY)
     threadpoolctl.threadpool_limits(limits=1)
 
 

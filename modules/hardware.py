@@ -23,7 +23,8 @@ BFLOAT16_FEATURES = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 _TOLD_FEATURES = ("avx2", "avx512_f", "neon", "sve")
 # Of malloc.h: which parameters of malloc are changed, and to how many bytes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_LARGEST, _KEPT = 256 << 20, 512 << 20
+#: Bytes that a process that runs models, and one that decodes pictures, may keep for its next ones.
+MODEL_MEMORY, PICTURE_MEMORY = 512 << 20, 128 << 20
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 #: What attention is tried with: a small batch of ViT-B's heads, (batch, heads, tokens, width of a head).
 _ATTENTION_SHAPE = (2, 12, 50, 64)
@@ -98,17 +99,18 @@ def tune_environment() -> None:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch, performance tuning guide
 
 
-def keep_freed_memory() -> None:
-    """Let tensors on the CPU take the memory of those before them; where the C library is not glibc, do nothing.
+def keep_freed_memory(kept: int) -> None:
+    """Let tensors and pictures take the memory of those before them; where the C library is not glibc, do nothing.
 
     glibc takes large blocks from the kernel and hands them back each time, and the kernel has to clear every page of
     them again. Call it while there is one thread: threads after it share the one heap that can grow (glibc manual,
-    Malloc Tunable Parameters). Costs up to _KEPT bytes that stay with the process.
+    Malloc Tunable Parameters). Costs up to ``kept`` bytes that stay with the process; blocks of more than half of that
+    are handed back as before.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     change = ctypes.CDLL(None).mallopt
-    for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, _KEPT)):
+    for parameter, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, kept // 2), (_M_TRIM_THRESHOLD, kept)):
         if change(parameter, value) != 1:
             raise ImgsieveError(f"mallopt({parameter}, {value}) was refused")
 

@@ -19,7 +19,7 @@ from modules.feature_extraction import init_worker
 from modules.features.base import Extractor
 from modules.features.catalogue import PERCEPTUAL
 from modules.features.registry import check, needs_models, resolve
-from modules.hardware import keep_freed_memory, tune_environment
+from modules.hardware import MODEL_MEMORY, keep_freed_memory, tune_environment
 from modules.io_utils import Store, open_store
 from modules.local_files import remove_half_written, scratch_folder
 from modules.location import Location
@@ -150,7 +150,7 @@ def choose_models(settings: Settings, settled: Sequence[str] | None) -> Models:
     """
     tune_environment()  # before weights are looked at, for which torch may be loaded
     if set(settings.features) != {PERCEPTUAL}:
-        keep_freed_memory()
+        keep_freed_memory(MODEL_MEMORY)
     extractors = resolve(settings.features, settings.weights, settings.clip_output, settled=settled)
     Thresholds.parse(settings.match, settings.threshold, [extractor.name for extractor in extractors])
     return Models(extractors, devices_of(settings, extractors))

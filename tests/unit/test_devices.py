@@ -162,7 +162,7 @@ def test_waiting_threads_sleep_unless_the_person_says_otherwise(monkeypatch: pyt
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
-@pytest.mark.parametrize("call", ["", "keep_freed_memory()"])
+@pytest.mark.parametrize("call", ["", "keep_freed_memory(512 << 20)"])
 def test_memory_of_freed_tensors_is_taken_again_by_the_next_ones(call: str) -> None:
     """Fresh pages are faulted in one by one; kept ones are not."""
     code = (
