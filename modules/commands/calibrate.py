@@ -176,6 +176,12 @@ class _Measuring:
 
     def _keep(self, original: Processed, copies: list[Processed]) -> None:
         """Note one picture's vector, its cosines with its copies, and its evidence."""
+        if reason := next((one.failure for one in (original, *copies) if one.failure), None):
+            place = len(self.keypoints)  # pictures come in the order of their names
+            log.warning("left out, %s: %s", self.names.pop(place), reason)
+            self.sizes.pop(place)
+            self.unusable += 1
+            return
         if original.analysis is None or original.analysis.keypoints is None:
             raise AssertionError("an original's keypoints were asked for")
         self.keypoints.append(original.analysis.keypoints)

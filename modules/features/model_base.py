@@ -112,9 +112,9 @@ class ModelExtractor:
             return self._load(self._path)
 
     def embed(self, batch: UInt8Array) -> Float32Array:
-        """uint8 (n, h, w, 3) of any n to float32 (n, dim), each of length 1.
+        """uint8 (n, h, w, 3) of any n to float32 (n, dim), each of length 1, or not finite: then only of some pictures.
 
-        Raises ImgsieveError for numbers that are not finite, and what torch raises of the device.
+        Raises ImgsieveError when no picture of several has finite numbers, and what torch raises of the device.
         """
         if self._replica is None:
             raise ImgsieveError(f"{self.name}: setup() comes before embed()")
@@ -125,7 +125,7 @@ class ModelExtractor:
             if len(chunk) < size:
                 chunk = np.concatenate([chunk, np.zeros((size - len(chunk), *chunk.shape[1:]), np.uint8)])
             out[start : start + size] = self._replica.vectors(chunk)[: len(batch) - start]
-        if not np.isfinite(out).all():
+        if len(out) > 1 and not np.isfinite(out).all(axis=1).any():
             device = self._replica.device
             raise ImgsieveError(
                 f"{self.name}: vectors that are not finite on {device.name} in {device.dtype}; "

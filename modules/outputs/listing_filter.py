@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 PICTURE_ENDINGS = frozenset(
     ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "bmp", "tif", "tiff", "gif")
 ) | frozenset(("avif", "avifs", "heic", "heics", "heif", "heifs", "hif"))
+#: Endings that are counted by themselves; names are data, and there may be as many endings as names.
+_MOST_ENDINGS = 1000
 _MARKER = STATE_FOLDER + MANIFEST
 
 
@@ -24,7 +26,8 @@ class ListingFilter:
     An output is known by its marker ``X/_state/manifest.json``, which in that order comes before ``X/best/`` and
     ``X/duplicates/``, so one pass is enough. is_ours: reads the marker at a key and tells whether imgsieve wrote it;
     a file of that name alone must not hide a collection. excluded: prefixes left out so far; given to the filter that
-    goes on with a listing. others: how many blobs were no pictures, by the ending of their names.
+    goes on with a listing. others: how many blobs were no pictures, by the ending of their names, which is "..." for
+    those of endings beyond the first thousand.
     """
 
     def __init__(self, is_ours: Callable[[str], bool], excluded: Iterable[str] = ()) -> None:
@@ -43,7 +46,9 @@ class ListingFilter:
             return False
         if is_picture(blob):
             return True
-        self.others[ending_of(blob)] += 1
+        ending = ending_of(blob)
+        known = ending in self.others or len(self.others) < _MOST_ENDINGS
+        self.others[ending if known else "..."] += 1
         return False
 
 

@@ -112,6 +112,11 @@ class Embedder:
 
 
 def _without_pixels(one: Processed, vectors: dict[str, Float32Array]) -> Processed:
+    """The item border of the device stage: what a model has no numbers for becomes a row with its reason."""
     if one.analysis is None:
         return one
+    for name, vector in vectors.items():
+        if not np.isfinite(vector).all():
+            # Of this model on this device, not of the bytes: tried again on the next start.
+            return replace(one, analysis=None, failure=f"{name} gives a vector that is not finite", permanent=False)
     return replace(one, analysis=replace(one.analysis, pixels={}), vectors=vectors)

@@ -181,6 +181,14 @@ def test_a_file_that_only_has_the_name_of_a_marker_hides_nothing() -> None:
     assert keep.others == {"json": 1, "mp4": 2, "": 1}
 
 
+def test_endings_of_what_is_left_out_are_counted_up_to_a_thousand() -> None:
+    keep = ListingFilter(lambda key: False)
+    for number in range(1500):
+        assert not keep(BlobInfo(f"c/x/file.{number}", 1, "1"))
+    assert not keep(BlobInfo("c/x/other.7", 1, "1"))
+    assert (len(keep.others), keep.others["7"], keep.others["..."]) == (1001, 2, 500)
+
+
 @pytest.mark.parametrize("ending", ["jpg", "MPO", "Avif", "HEIC", "heif", "hif", "avifs"])
 def test_pictures_are_known_by_their_ending(ending: str) -> None:
     keep = ListingFilter(lambda key: False)

@@ -23,7 +23,8 @@ from modules.features import torch_libraries
 from modules.features.base import Extractor
 from modules.features.preprocessing import Preprocessing
 from modules.features.registry import resolve
-from modules.records import UInt8Array
+from modules.records import Analysis, BlobInfo, Processed, UInt8Array, WorkItem
+from modules.stages.embed import Embedder
 from tests import weights
 
 FP32 = Device("cpu", "float32", batch_size=8, threads=1)
@@ -209,6 +210,23 @@ def test_vectors_that_are_no_numbers_end_the_run(tmp_path: Path) -> None:
     extractor = only(TIMM, weights.save(model, tmp_path / "large.pth"))
     with pytest.raises(ImgsieveError, match=rf"^{TIMM}: vectors that are not finite on cpu in float16"):
         embedded(extractor, replace(FP32, dtype="float16"))
+
+
+def test_a_picture_without_finite_numbers_is_a_row_and_the_others_have_theirs(tmp_path: Path) -> None:
+    """A grey picture stays within float16's numbers, noise in black and white does not."""
+    model = weights.timm_model(1)
+    model.conv_stem.weight.data.mul_(1e4)
+    extractor = only(TIMM, weights.save(model, tmp_path / "large.pth"))
+    noise = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (160, 160, 3))
+    batch = []
+    for number, picture in enumerate((np.full((160, 160, 3), 124, np.uint8), noise)):
+        item = WorkItem(0, BlobInfo(f"c/{number}.jpg", 3, "1"), frozenset())
+        batch.append(Processed(item, b"s", Analysis(None, None, {TIMM: picture})))
+    calm, wild = Embedder([extractor], replace(FP32, dtype="float16"))(batch)
+    assert np.isfinite(calm.vectors[TIMM]).all()
+    assert calm.failure is None
+    assert (wild.analysis, wild.permanent) == (None, False)
+    assert wild.failure == f"{TIMM} gives a vector that is not finite"
 
 
 def test_weights_that_were_changed_since_they_were_tried_are_refused(tmp_path: Path) -> None:
