@@ -105,12 +105,18 @@ class BoundedQueue(Generic[T]):
 
     def put(self, item: T, weight: int = 0) -> None:
         """Add an item, waiting for room. Raises Aborted."""
+        self.put_all([item], weight)
+
+    def put_all(self, items: Sequence[T], weight: int = 0) -> None:
+        """Add items of ``weight`` each as there is room, in their order; who waits is woken once. Raises Aborted."""
         with self._changed:
-            while not self._fits(weight):
-                self._cancel.check_abort()
-                self._changed.wait()
-            self._hold(weight)
-            self._items.append((item, weight))
+            for item in items:
+                while not self._fits(weight):
+                    self._cancel.check_abort()
+                    self._changed.notify_all()
+                    self._changed.wait()
+                self._hold(weight)
+                self._items.append((item, weight))
             self._changed.notify_all()
 
     async def reserve(self, weight: int) -> None:
@@ -141,12 +147,17 @@ class BoundedQueue(Generic[T]):
         """Take the first item, waiting for one. Raises Closed or Aborted."""
         return self.get_some(1)[0]
 
-    def get_some(self, most: int) -> list[T]:
-        """Take what is there, one item at least and ``most`` at most. Raises Closed or Aborted."""
+    def get_some(self, most: int, max_bytes: int | None = None) -> list[T]:
+        """Take what is there: one item at least, ``most`` and ``max_bytes`` at most. Raises Closed or Aborted."""
         with self._changed:
             while not self._items:
                 self._wait_for_item(None)
-            return [self._take() for _ in range(min(most, len(self._items)))]
+            room = None if max_bytes is None else max_bytes - self._items[0][1]
+            taken = [self._take()]
+            while self._items and len(taken) < most and (room is None or self._items[0][1] <= room):
+                room = None if room is None else room - self._items[0][1]
+                taken.append(self._take())
+            return taken
 
     def claim(self, most: int, patience: float) -> list[T]:
         """Take items that may come back: the queue does not close before :meth:`settle` or :meth:`put_back`.

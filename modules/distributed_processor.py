@@ -16,8 +16,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 DRAIN_SECONDS = 15.0
 #: Seconds that a device waits for a full batch: models compute a full one anyhow, padded, so less is dearer each.
 FILL_SECONDS = 5.0
+#: Small pictures that a process gets at once, and their bytes: each hand-over costs half a millisecond.
+BUNDLE, BUNDLE_BYTES = 8, 1 << 20
 
 Fetch = Callable[[WorkItem], Awaitable[Fetched | Processed]]
 Analyse = Callable[[bytes, frozenset[str]], Analysis]
@@ -68,7 +70,7 @@ class Bounds:
     def in_flight_images(self, devices: int = 1) -> int:
         """Pictures at most that are downloaded and not yet with the saver: what a kill can cost beside its rows."""
         feeders = self.num_process_workers + 1
-        return 2 * self.queue_items + self.decoded_items + feeders + devices * self.batch_size + 1
+        return 2 * self.queue_items + self.decoded_items + feeders * BUNDLE + devices * self.batch_size + 1
 
     @property
     def decoded_items(self) -> int:
@@ -86,6 +88,44 @@ def next_worker_count(current: int, fill: float, least: int, most: int) -> int:
     if fill > 0.75:
         return max(least, current - 1)
     return current
+
+
+def analyse_bundle(analyse: Analyse, bundle: Sequence[tuple[bytes, frozenset[str]]]) -> list[Analysis | PictureError]:
+    """In a worker process: ``analyse`` of each, or why it cannot be used."""
+    found: list[Analysis | PictureError] = []
+    for data, families in bundle:
+        try:
+            found.append(analyse(data, families))
+        except PictureError as error:
+            found.append(error)
+    return found
+
+
+def _processed(fetched: Fetched, found: Analysis | PictureError) -> Processed:
+    if isinstance(found, PictureError):
+        return Processed(fetched.item, fetched.sha, None, failure=str(found))
+    return Processed(fetched.item, fetched.sha, found)
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The coroutines that download. target: how many there should be; done: downloads since the last review of it."""
+
+    target: int
+    size: int = 0
+    done: int = 0
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def fill(self, download: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start as many as are missing."""
+        self.tasks = {task for task in self.tasks if not task.done() or task.exception()}
+        while self.size < self.target:
+            self.size += 1
+            self.tasks.add(asyncio.create_task(download()))
+
+    def keeps_one(self) -> bool:
+        """Whether one that asks may go on."""
+        return self.size <= self.target
 
 
 class Stream:
@@ -163,32 +203,40 @@ class Stream:
     async def _download(self, work: Iterator[WorkItem], fetch: Fetch) -> None:
         """Coroutines between MIN and MAX share one iterator of work; the queue's fill reviews their number."""
         loop = asyncio.get_running_loop()
-        abort = asyncio.Event()
+        over = asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(abort.set)
+            loop.call_soon_threadsafe(over.set)
 
         self._cancel.on_abort(wake)
-        aborted = asyncio.create_task(abort.wait())
-        running: set[asyncio.Task[Any]] = set()
-        target, done = self._bounds.min_download_workers, 0
-        try:
-            while True:
-                while len(running) < target and (item := self._next(work)) is not None:
+        crew = _Crew(self._bounds.min_download_workers)
+
+        async def download() -> None:
+            try:
+                while crew.keeps_one() and (item := self._next(work)) is not None:
                     await self._fetched.reserve(item.blob.size)
-                    running.add(asyncio.create_task(self._fetch_one(item, fetch)))
-                self._cancel.check_abort()
-                if not running:
-                    break
-                ready, _ = await asyncio.wait({aborted, *running}, return_when=asyncio.FIRST_COMPLETED)
-                running -= ready
-                done += len(ready)
-                if done >= target:
-                    target, done = self._review(target), 0
+                    await self._fetch_one(item, fetch)
+                    crew.done += 1
+                    if crew.done >= crew.target:
+                        crew.target, crew.done = self._review(crew.target), 0
+                        crew.fill(download)
+            except Exception as error:
+                # Told at once: the room that this download holds never comes free, and others may wait for it.
+                self._cancel.fail(error)
+                raise
+            finally:
+                crew.size -= 1
+                if not crew.size:
+                    over.set()
+
+        try:
+            crew.fill(download)
+            await over.wait()
+            self._cancel.check_abort()
         finally:
-            for task in (aborted, *running):
+            for task in crew.tasks:
                 task.cancel()
-            await asyncio.gather(aborted, *running, return_exceptions=True)
+            await asyncio.gather(*crew.tasks, return_exceptions=True)
         self._fetched.producer_done()
         self._finished.producer_done()
 
@@ -202,12 +250,7 @@ class Stream:
 
     async def _fetch_one(self, item: WorkItem, fetch: Fetch) -> None:
         """Download into the room that was reserved; what needs no decoding goes straight to the saver."""
-        try:
-            result = await fetch(item)
-        except Exception as error:
-            # Told at once: the room that this download holds never comes free, and others may wait for it.
-            self._cancel.fail(error)
-            raise
+        result = await fetch(item)
         if isinstance(result, Fetched):
             self._fetched.deliver(result, item.blob.size)
             return
@@ -220,21 +263,22 @@ class Stream:
     def _process(self, analyse: Analyse) -> None:
         try:
             while True:
-                self._decoded.put(self._analyse_one(self._fetched.get(), analyse))
+                self._decoded.put_all(self._analyse(self._fetched.get_some(BUNDLE, BUNDLE_BYTES), analyse))
         except Closed:
             self._decoded.producer_done()
 
-    def _analyse_one(self, fetched: Fetched, analyse: Analyse) -> Processed:
+    def _analyse(self, bundle: list[Fetched], analyse: Analyse) -> list[Processed]:
         """The item border of the process stage: an unusable picture becomes a row with its reason."""
-        item = fetched.item
+        data = [(one.data, one.item.families) for one in bundle]
         try:
-            analysis = self._pool.run(analyse, fetched.data, item.families, timeout=self._bounds.picture_timeout)
-        except PictureError as error:
-            return Processed(item, fetched.sha, None, failure=str(error))
+            found = self._pool.run(analyse_bundle, analyse, data, timeout=self._bounds.picture_timeout)
         except WorkerCrashedError as error:
+            if len(bundle) > 1:  # one of them did it, or together they are slow: on its own each has its own time
+                return [processed for one in bundle for processed in self._analyse([one], analyse)]
+            item, sha = bundle[0].item, bundle[0].sha
             log.warning("decoding %s: %s", item.blob.key, error)
-            return Processed(item, fetched.sha, None, failure=f"decoding it: {error}", permanent=error.permanent)
-        return Processed(item, fetched.sha, analysis)
+            return [Processed(item, sha, None, failure=f"decoding it: {error}", permanent=error.permanent)]
+        return [_processed(one, result) for one, result in zip(bundle, found, strict=True)]
 
     # --- embed, save
 
@@ -250,8 +294,7 @@ class Stream:
                     device = self._successor(error, len(batch))
                     self._decoded.put_back(batch)
                     continue
-                for finished in embedded:
-                    self._finished.put(finished)
+                self._finished.put_all(embedded)
                 self._decoded.settle()
         except Closed:
             log.debug("every picture is embedded")

@@ -155,3 +155,28 @@ def test_first_error_wins_and_a_stop_alone_is_an_interruption() -> None:
     cancel.fail(ValueError("second"))
     with pytest.raises(StoreAwayError, match="first"):
         cancel.check()
+
+
+def test_some_items_are_as_many_as_their_bytes_allow_and_one_at_least() -> None:
+    queue = make_queue(max_items=9)
+    for item, weight in (("a", 9), ("b", 2), ("c", 3), ("d", 1), ("e", 0)):
+        queue.put(item, weight)
+    assert queue.get_some(9, max_bytes=5) == ["a"]
+    assert queue.get_some(9, max_bytes=5) == ["b", "c"]
+    assert queue.get_some(1, max_bytes=5) == ["d"]
+    assert queue.get_some(9, max_bytes=5) == ["e"]
+
+
+def test_items_put_together_pass_a_queue_that_has_room_for_fewer() -> None:
+    queue = make_queue(max_items=2)
+
+    def produce() -> None:
+        queue.put_all("abcde")
+        queue.producer_done()
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    assert [queue.get() for _ in range(5)] == list("abcde")
+    producer.join()
+    with pytest.raises(Closed):
+        queue.get()

@@ -3,6 +3,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.devices import DeviceLostError
-from modules.distributed_processor import Bounds, Embed, Stream, next_worker_count
+from modules.distributed_processor import BUNDLE, BUNDLE_BYTES, Bounds, Embed, Stream, next_worker_count
 from modules.errors import InterruptedRunError, PictureError, RetryLaterError, StoreAwayError
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
@@ -171,7 +172,9 @@ def test_hanging_picture_does_not_cost_the_others_when_a_stop_runs_out_of_time(
 
     saver = Stopping()
     cancel = Cancellation(stop)
-    work = iter(items("hang", "good", "good", "good"))
+    hanging, *others = items("hang", "good", "good", "good")
+    large = replace(hanging, blob=replace(hanging.blob, size=BUNDLE_BYTES))  # no small one goes to its process with it
+    work = iter([large, *others])
     with WorkerPool(2, no_setup) as own:
         cancel.on_abort(own.stop)
         stream = Stream(thread, BOUNDS, own, cancel)
@@ -225,8 +228,9 @@ def test_no_more_pictures_are_held_than_the_bound_says(thread: StoreThread) -> N
     go_on = threading.Event()
     fetched: list[WorkItem] = []
     held: list[int] = []
-    # The embedder may hold a batch, and holds one picture at least: so many are reached for certain.
-    reached_for_certain = BOUNDS.in_flight_images() - BOUNDS.batch_size + 1
+    # The embedder may hold a batch and each feeder a bundle, but hold one picture at least: so many are there for sure.
+    feeders = BOUNDS.num_process_workers + 1
+    reached_for_certain = BOUNDS.in_flight_images() - (BOUNDS.batch_size - 1) - feeders * (BUNDLE - 1)
 
     class Stuck(Collector):
         def add(self, finished: Processed) -> None:
