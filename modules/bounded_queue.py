@@ -110,10 +110,11 @@ class BoundedQueue(Generic[T]):
     def put_all(self, items: Sequence[T], weight: int = 0) -> None:
         """Add items of ``weight`` each as there is room, in their order; who waits is woken once. Raises Aborted."""
         with self._changed:
-            for item in items:
+            for number, item in enumerate(items):
+                if number and not self._fits(weight):
+                    self._changed.notify_all()  # once: those who wait for room as well would wake each other for ever
                 while not self._fits(weight):
                     self._cancel.check_abort()
-                    self._changed.notify_all()
                     self._changed.wait()
                 self._hold(weight)
                 self._items.append((item, weight))

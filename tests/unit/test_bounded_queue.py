@@ -180,3 +180,26 @@ def test_items_put_together_pass_a_queue_that_has_room_for_fewer() -> None:
     producer.join()
     with pytest.raises(Closed):
         queue.get()
+
+
+def test_who_waits_for_room_wakes_others_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that wait and woke each other at every look would never rest."""
+    queue = make_queue(max_items=2)
+    queue.put("held")
+    calls: list[str] = []
+
+    def wait(timeout: float | None = None) -> bool:
+        calls.append("wait")
+        if calls.count("wait") == 3:
+            raise Aborted
+        return True
+
+    monkeypatch.setattr(queue._changed, "wait", wait)
+    monkeypatch.setattr(queue._changed, "notify_all", lambda: calls.append("notify"))
+    with pytest.raises(Aborted):
+        queue.put_all("abc")
+    assert calls == ["notify", "wait", "wait", "wait"]
+    calls.clear()
+    with pytest.raises(Aborted):
+        queue.put("d")
+    assert calls == ["wait", "wait", "wait"]
