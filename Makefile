@@ -1,4 +1,4 @@
-# make demo | demo-azure | test | lint | docs | clean. Everything sets itself up first, once.
+# make demo | demo-azure | test | lint | docs | bench-quality | clean. Everything sets itself up first, once.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 AZURITE_VERSION := 3.37.0
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AZURITE := .azurite/.installed-$(AZURITE_VERSION)
 
-.PHONY: setup demo demo-azure test lint docs clean
+.PHONY: setup demo demo-azure test lint docs bench-quality clean
 .DEFAULT_GOAL := demo
 
 setup: $(INSTALLED) $(AZURITE)
@@ -36,6 +36,10 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m scripts.settings_table
+
+# make bench-quality PHOTOS=folder OPTIONS="--half b": see docs/benchmarks.md
+bench-quality: $(INSTALLED)
+	$(BIN)/python -m benchmarks.quality $(if $(PHOTOS),"$(PHOTOS)") $(OPTIONS)
 
 clean:
 	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -35,6 +35,7 @@ STORE_FLAGS = ("max_download_workers", "num_process_workers", "max_requests_per_
 RESULT_FLAGS = ("match", "threshold", "k", "keep", "relations", "uniques")
 ESTIMATE_FLAGS = ("output", "state", *RESULT_FLAGS, *MODEL_FLAGS, *STORE_FLAGS, "log_format")
 CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
+CHECK_FLAGS = ("num_process_workers", "max_requests_per_second", "scratch", "log_format")
 HARDWARE_FLAGS = (*MODEL_FLAGS, "num_process_workers", "log_format")
 
 
@@ -136,6 +137,26 @@ def calibrate_command(config: Path | None, verbose: bool, quiet: bool, sample: i
     return _look("calibrate", _settings(config, verbose, quiet, flags), quiet, {"sample": sample})
 
 
+def check_command(config: Path | None, verbose: bool, quiet: bool, report: str, **flags: Any) -> int:
+    """Prove REPORT, an image_report.csv, by reading its pictures anew. Writes nothing to the store.
+
+    Every duplicate's witness must be kept, match it and hold it, under the settings of run.json beside the report.
+    Says of every row that fails, in one line, why it does. Exit code 0: all is proven; 3: some rows failed.
+    """
+    settings = _settings(config, verbose, quiet, flags, needs_source=False)
+    failed = 0
+
+    def say(line: int, path: str, reason: str) -> None:
+        nonlocal failed
+        failed += 1
+        fields: dict[str, object] = {"line": line, "path": path, "reason": reason}
+        text = json_line("failed", fields) if is_json() else f"line {line}: {visible(path)}: {visible(reason)}"
+        _write(lambda: click.echo(text))
+
+    code = _look("check", settings, quiet, {"report": report, "say": say})
+    return code or (EXIT_DONE_WITH_FAILURES if failed else 0)
+
+
 def hardware_command(config: Path | None, verbose: bool, quiet: bool, **flags: Any) -> int:
     """Show the processors and GPUs that were found, what a run would use of them, and why."""
     settings = _settings(config, verbose, quiet, flags, needs_source=False)
@@ -230,6 +251,14 @@ add_command(
         metavar="N",
         help="Pictures to read and to make edits of.",
     ),
+)
+add_command(
+    "check",
+    check_command,
+    "Prove a report by reading its pictures anew.",
+    CHECK_FLAGS,
+    click.Argument(["report"]),
+    source=False,
 )
 add_command("hardware", hardware_command, "Show what a run would use of this machine.", HARDWARE_FLAGS, source=False)
 

@@ -17,9 +17,9 @@ from modules.devices import stand_in_for
 from modules.distributed_processor import Bounds, Stream
 from modules.feature_extraction import (
     DECODER_VERSION,
-    FACTS_FINGERPRINT,
-    KEYPOINTS_FINGERPRINT,
     Analyser,
+    facts_fingerprint,
+    keypoints_fingerprint,
 )
 from modules.features.base import Extractor
 from modules.job import Job, prepare
@@ -33,7 +33,7 @@ from modules.outputs.report import make_reports
 from modules.outputs.survey import survey
 from modules.progress import Progress
 from modules.quality.score import score
-from modules.records import Kind, Pictures, RunSummary
+from modules.records import Effort, Grade, Kind, Pictures, RunSummary
 from modules.settings import AzureCredentials, Settings
 from modules.stages.analyse import Analyse
 from modules.stages.embed import Embedder
@@ -41,7 +41,7 @@ from modules.stages.fetch import Fetcher
 from modules.stages.listing import freeze_listing
 from modules.stages.save import ShardSaver
 from modules.stages.verify import Verifier
-from modules.state.arrays import load_vectors
+from modules.state.arrays import load_codes, load_vectors
 from modules.state.commit import Families, commit_claims, load_index
 from modules.state.index import ScratchIndex
 from modules.state.listing import last_listing_part, read_listing_parts
@@ -60,7 +60,7 @@ def run(settings: Settings, credentials: AzureCredentials, progress: Progress, s
     and any other ImgsieveError when it failed.
     """
     with prepare(settings, credentials, progress, stop) as job:
-        families = families_of(job.extractors)
+        families = families_of(job.extractors, settings.effort)
         writer = ShardWriter(job.thread, job.layout.state, job.manifest.epoch, job.manifest.attempt)
         list_pictures(job)
         with contextlib.closing(ScratchIndex(job.scratch / "index.sqlite", decoder_of(settings))) as index:
@@ -106,7 +106,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
         shard_seconds=settings.shard_seconds,
         advance=job.progress.advance,
     )
-    analyse = Analyse(Analyser(tuple(job.extractors), settings.max_image_pixels), families)
+    analyse = Analyse(Analyser(tuple(job.extractors), settings.max_image_pixels, settings.effort), families)
     embedders, stand_in = embedders_of(job)
     # Blobs that are claimed equal wait for the first of them, and are on their own only where that one failed.
     for exact_pass in (True, False):
@@ -157,8 +157,10 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
             grouping = same_picture(
                 pictures,
                 vectors,
+                load_codes(index, job.thread, job.layout.state, families.codes, job.scratch / "codes.bin"),
                 thresholds,
-                settings.k,
+                effort=settings.effort,
+                k=settings.k,
                 verify=verifier,
                 accepted=accepted,
                 any_resolution=keep.any_resolution,
@@ -183,6 +185,7 @@ def make_verifier(
         shard_rows=8 * job.settings.shard_rows,  # a verdict is small: some 100 bytes
         shard_seconds=job.settings.shard_seconds,
         advance=job.progress.advance,
+        least=Grade.of(job.settings.strictness),
     )
 
 
@@ -246,10 +249,10 @@ def summarise(job: Job, index: ScratchIndex, plan: Plan, published: PublishResul
     )
 
 
-def families_of(extractors: list[Extractor]) -> Families:
+def families_of(extractors: list[Extractor], effort: Effort) -> Families:
     """The shard families that today's code and these extractors read and write."""
     vectors = {extractor.name: f"{extractor.family}/{extractor.fingerprint}" for extractor in extractors}
-    return Families.of(FACTS_FINGERPRINT, KEYPOINTS_FINGERPRINT, vectors)
+    return Families.of(facts_fingerprint(effort), keypoints_fingerprint(effort), vectors)
 
 
 def decoder_of(settings: Settings) -> str:

@@ -42,6 +42,7 @@ from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
 from modules.features.registry import resolve
 from modules.hardware import MODEL_MEMORY, find_hardware, keep_freed_memory, tune_environment
+from modules.matching.evidence import evidence_of
 from modules.records import Analysis
 from modules.settings import cores
 from modules.state.schemas import verdicts_of
@@ -110,8 +111,8 @@ def time_pairs(pairs: Sequence[tuple[Path, Path]]) -> float:
         seen = look(analyser, file.read_bytes())
         assert seen.keypoints is not None
         assert seen.facts is not None
-        sized[file] = (seen.keypoints, (seen.facts.width, seen.facts.height))
-    tasks = [(sized[a][0], sized[b][0], sized[a][1], sized[b][1]) for a, b in pairs]
+        sized[file] = evidence_of(seen.keypoints, (seen.facts.width, seen.facts.height))
+    tasks = [(sized[a], sized[b]) for a, b in pairs]
     verify_pairs(tasks[:10])
     return cpu_per_item(lambda: len(verify_pairs(tasks)))
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modules.errors import ImgsieveError, UsageError
-from modules.hardware import Gpu, Hardware, find_hardware
-from modules.settings import cores
+from modules.hardware import Gpu, Hardware, find_hardware, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def stand_in_for(devices: Sequence[Device]) -> Device | None:
     """The CPU, for when all of these are lost; None where they are the CPU anyhow."""
     if not any(device.is_gpu for device in devices):
         return None
-    return cpu_device(devices[0].batch_size, find_hardware(), cores())
+    return cpu_device(devices[0].batch_size, find_hardware(), usable_cores())
 
 
 def plain_devices(asked: Sequence[str], batch_size: int) -> list[Device]:
@@ -77,7 +76,7 @@ def plain_devices(asked: Sequence[str], batch_size: int) -> list[Device]:
     """
     check_devices(asked)
     replicas = max(1, asked.count("cpu"))
-    threads = max(1, cores() // replicas)
+    threads = max(1, usable_cores() // replicas)
     return [Device("cpu", "float32", batch_size, threads)] * replicas
 
 

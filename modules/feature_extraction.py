@@ -6,22 +6,35 @@ import logging
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 
 from modules.features import decode, formats, keypoints
 from modules.features.base import Extractor, fingerprint
+from modules.features.borders import inner
 from modules.features.decode import Decoded
 from modules.features.hashes import phash
+from modules.features.perceptual import Perceptual
 from modules.hardware import PICTURE_MEMORY, keep_freed_memory
 from modules.quality import colour, measures
 from modules.quality.compression import compression
-from modules.records import Analysis, Facts, Keypoints
+from modules.records import Analysis, Effort, Facts, Keypoints, UInt8Array
 
 #: Raised by hand when a column of facts changes its meaning.
-FACTS_VERSION = 2
+FACTS_VERSION = 4
+#: Side of the part of a picture at its own size that a fast run looks at, pixels.
+_QUARTER = 256
 #: A failure is only believed by the decoder that had it: a newer library may read what an older one did not.
 DECODER_VERSION = f"{decode.VERSION}-{formats.LIBRARIES}"
-FACTS_FINGERPRINT = fingerprint("facts", FACTS_VERSION, decode.VERSION)
-KEYPOINTS_FINGERPRINT = fingerprint("keypoints", keypoints.VERSION, decode.VERSION)
+
+
+def facts_fingerprint(effort: Effort) -> str:
+    """Of the facts that today's code measures with this effort."""
+    return fingerprint("facts", FACTS_VERSION, decode.VERSION, effort == "fast")
+
+
+def keypoints_fingerprint(effort: Effort) -> str:
+    """Of the keypoints, thumbnails and codes that today's code finds with this effort."""
+    return fingerprint("keypoints", keypoints.VERSION, decode.VERSION, effort)
 
 
 def init_worker() -> None:
@@ -29,7 +42,6 @@ def init_worker() -> None:
 
     Clearing the pages of every picture's decoded pixels anew would cost a fifth of the time of looking at it.
     """
-    import sklearn.cluster  # noqa: F401, PLC0415 - loads its thread pools, so that the limit below reaches them
     import threadpoolctl  # noqa: PLC0415 - only decode workers need it
 
     # What Pillow logs of broken files comes as an exception too, and that one reaches failed.csv.
@@ -43,11 +55,12 @@ def init_worker() -> None:
 class Analyser:
     """Everything that decode workers do to a picture. Picklable, and knows nothing of processes.
 
-    max_pixels: a picture with more is refused by its header.
+    max_pixels: a picture with more is refused by its header. effort: how much is found.
     """
 
     extractors: tuple[Extractor, ...]
     max_pixels: int
+    effort: Effort = "balanced"
 
     def analyse(self, data: bytes, *, facts: bool, keypoints: bool, extractors: frozenset[str]) -> Analysis:
         """Decode once and compute just what is asked; ``extractors`` names those whose inputs are wanted.
@@ -55,40 +68,67 @@ class Analyser:
         Raises PictureError, its text one line, for bytes that cannot be used as a picture.
         """
         decoded = decode.decode(data, self.max_pixels)
+        small = decode.shrink(decoded.rgb, decode.SMALL_SIDE)  # once, for all that is looked at in it
         return Analysis(
-            facts=measure(decoded, len(data)) if facts else None,
-            keypoints=find_keypoints(decoded) if keypoints else None,
-            pixels={e.name: e.prepare(decoded.rgb) for e in self.extractors if e.name in extractors},
+            facts=measure(decoded, small, len(data), self.effort) if facts else None,
+            keypoints=find_keypoints(decoded.rgb, small, self.effort) if keypoints else None,
+            pixels={
+                extractor.name: extractor.prepare(small if isinstance(extractor, Perceptual) else decoded.rgb)
+                for extractor in self.extractors
+                if extractor.name in extractors
+            },
         )
 
 
-def measure(decoded: Decoded, size: int) -> Facts:
-    """Facts of a decoded picture whose file has ``size`` bytes."""
-    header, rgb = decoded.header, decoded.rgb
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    sigma = measures.noise_level(grey)
-    palette = colour.palette(rgb)
+def measure(decoded: Decoded, small: UInt8Array, size: int, effort: Effort) -> Facts:
+    """Facts of a decoded picture whose file has ``size`` bytes. small: the same made smaller, RGB uint8 (h, w, 3).
+
+    A fast run looks at a quarter of the native part, and for noise and borders at that or the small picture alone.
+    """
+    header = decoded.header
+    grey = _grey(decoded.rgb)
+    native, small_grey = decoded.native, _grey(small)
+    fast = effort == "fast"
+    if fast and native is not None:
+        native = _middle(native)
+    sigma = measures.noise_level(native if fast and native is not None else grey)
+    square = colour.square(small)
+    palette = colour.palette(square)
+    inside = inner(small_grey)  # a border is no contrast of the picture's
+    whole = small[inside].shape == small.shape
+    grey_square = _grey(square)
     return Facts(
         width=header.width,
         height=header.height,
         format=header.format,
         size=size,
-        sharpness=measures.sharpness(grey, decoded.native, header.width * header.height, sigma),
-        exposure=measures.exposure(grey),
-        contrast=measures.contrast(rgb),
+        sharpness=measures.sharpness(grey, native, header.width * header.height, sigma),
+        exposure=measures.exposure(small_grey[inside]),
+        contrast=measures.contrast(square if whole else small[inside]),
         noise=measures.noise(sigma),
-        compression=compression(header, decoded.native),
-        texture=measures.texture(grey),
+        compression=compression(header, native),
+        content=measures.content(small_grey if fast else grey),
+        texture=measures.texture(grey_square),
         dominant_colours=len(palette) // 4,
         palette=palette,
-        phash=phash(grey),
-        hsv_histogram=colour.hsv_histogram(rgb),
+        phash=phash(grey_square),
+        hsv_histogram=colour.hsv_histogram(square),
         taken=decoded.metadata.taken,
         camera=decoded.metadata.camera,
         gps=decoded.metadata.gps,
     )
 
 
-def find_keypoints(decoded: Decoded) -> Keypoints:
-    """Keypoints and thumbnail of a decoded picture."""
-    return keypoints.keypoints(decoded.rgb)
+def find_keypoints(rgb: UInt8Array, small: UInt8Array, effort: Effort) -> Keypoints:
+    """Keypoints and thumbnail of a working picture, RGB uint8 (h, w, 3); small: the same made smaller."""
+    return keypoints.keypoints(rgb if effort == "thorough" else small, effort)
+
+
+def _middle(native: UInt8Array) -> UInt8Array:
+    """The middle of a native part, sides at most _QUARTER, on the same grid of 8 x 8 blocks."""
+    top, left = (max(0, side - _QUARTER) // 16 * 8 for side in native.shape)
+    return np.ascontiguousarray(native[top : top + _QUARTER, left : left + _QUARTER])
+
+
+def _grey(rgb: UInt8Array) -> UInt8Array:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)

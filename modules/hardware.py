@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modules.errors import ImgsieveError
-from modules.settings import cores
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +114,13 @@ def keep_freed_memory(kept: int) -> None:
             raise ImgsieveError(f"mallopt({parameter}, {value}) was refused")
 
 
+def usable_cores() -> int:
+    """As :func:`modules.settings.cores`."""
+    from modules.settings import cores  # noqa: PLC0415 - heavy: decode workers load this file and need no settings
+
+    return cores()
+
+
 def find_hardware() -> Hardware:
     """Look at the machine with torch; a GPU that does not answer is among them, with its problem."""
     tune_environment()
@@ -128,7 +134,7 @@ def find_hardware() -> Hardware:
     fast = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch gives it no types
     native = BFLOAT16_FEATURES if fast else ()
     return Hardware(
-        cores=cores(),
+        cores=usable_cores(),
         cpu=str(capabilities.get("cpu_name") or capabilities.get("architecture") or "unknown"),
         features=frozenset(name for name in (*native, *_TOLD_FEATURES) if capabilities.get(name) is True),
         attention=attention_kernel(torch.device("cpu"), torch.float32),

@@ -221,11 +221,13 @@ def request_of(settings: Settings, extractors: list[Extractor], layout: Layout, 
         "asked": list(settings.features),
         "features": features,
         "fingerprints": [extractor.fingerprint for extractor in extractors],
+        "effort": settings.effort,
         "match": settings.match,
         "threshold": dict(thresholds.least),
         "k": settings.k,
         # Of a scene there is one relation only.
         "relations": sorted(settings.relations) if settings.match == "same-picture" else [],
+        "strictness": settings.strictness if settings.match == "same-picture" else "",
         "uniques": settings.uniques,
         "keep": list(Keep.parse(settings.keep).names),
     }

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: How much work is done of a picture and of a pair: less than usual, as usual, more.
+Effort = Literal["fast", "balanced", "thorough"]
+#: How sure a match must be: see Grade.
+Strictness = Literal["lenient", "normal", "strict"]
 UInt8Array = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
 
@@ -77,7 +81,8 @@ class Fetched:
 class Facts:
     """What is measured of a decoded picture, as a person sees it (orientation applied).
 
-    width, height: pixels. sharpness, exposure, contrast, noise, compression: 0 (bad) to 1 (good). texture: share of
+    width, height: pixels. sharpness, exposure, contrast, noise, compression: 0 (bad) to 1 (good). content: share of
+    the picture that is not plain border, 0 to 1. texture: share of
     the tiles of the working picture that carry texture, 0 to 1. dominant_colours: count. palette: those colours, most
     first, four bytes each: R, G, B and round(255 * share). phash: 64 bit DCT hash. hsv_histogram: 128 bytes, 8 hue x
     4 saturation x 4 value bins, uint8 = round(255 * sqrt(share)). taken: when, by its EXIF data (``2024-05-01
@@ -93,6 +98,7 @@ class Facts:
     contrast: float
     noise: float
     compression: float
+    content: float
     texture: float
     dominant_colours: int
     palette: bytes
@@ -152,11 +158,40 @@ class Kind(enum.IntEnum):
     RELATED = 4
     EXACT = 5
     SCENE = 6
+    COLLAGE = 7
+
+
+class Grade(enum.IntEnum):
+    """The strictest demand that a verdict meets; the numbers are part of the state's format."""
+
+    NONE = 0
+    LENIENT = 1
+    NORMAL = 2
+    STRICT = 3
+
+    @classmethod
+    def of(cls, strictness: Strictness) -> Grade:
+        """The least grade that counts."""
+        return cls[strictness.upper()]
+
+
+class Margin(enum.IntEnum):
+    """What of a picture lies beyond what another one shows of it; the numbers are part of the state's format."""
+
+    NONE = 0
+    PICTURE = 1
+    PLAIN = 2
+    BORDER = 3
+    GROUND = 4
 
 
 #: One verdict on a pair (a, b). cover_a: share of a that b shows; cover_b: share of b that a shows, both 0 to 1.
 #: scale: pixels of b (as stored) for one pixel of a. turn: degrees that a is turned to lie on b. agreement: share
-#: of the textured tiles of the aligned overlap that agree.
+#: of the textured tiles of the aligned overlap that agree. inliers: matched places that do. grade: a Grade.
+#: What parts them on their common ground, measured unless they are only related: area_a, area_b: like cover_a, cover_b,
+#: plain borders and all. margin_a, margin_b: what of each lies beyond the other, a Margin. light, colour: median
+#: difference of Y and of Cr or Cb, levels. grey_a, grey_b: it has lost the colour that the other one has. bend: percent
+#: by which lengths along the sides change differently. drawn_a, drawn_b: thousandths of the overlap drawn over on each.
 VERDICT_DTYPE: np.dtype[Any] = np.dtype(
     [
         ("kind", np.uint8),
@@ -167,6 +202,18 @@ VERDICT_DTYPE: np.dtype[Any] = np.dtype(
         ("turn", np.float32),
         ("agreement", np.float32),
         ("inliers", np.uint16),
+        ("grade", np.uint8),
+        ("area_a", np.float16),
+        ("area_b", np.float16),
+        ("margin_a", np.uint8),
+        ("margin_b", np.uint8),
+        ("light", np.uint8),
+        ("colour", np.uint8),
+        ("grey_a", np.bool_),
+        ("grey_b", np.bool_),
+        ("bend", np.uint8),
+        ("drawn_a", np.uint8),
+        ("drawn_b", np.uint8),
     ]
 )
 
@@ -176,8 +223,8 @@ class Pictures:
     """The distinct pictures (by SHA-256) of a run as columns, ordered by the first locator of each.
 
     Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32,
-    0 to 100. texture: float32, 0 to 1. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0
-    for the one to keep before all others.
+    0 to 100. sharpness, exposure, noise, compression, content, texture: float32, 0 to 1, as in :class:`Facts`. phash:
+    uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the one to keep before all others.
     """
 
     sha: UInt8Array
@@ -185,6 +232,11 @@ class Pictures:
     height: NDArray[np.int32]
     size: NDArray[np.int64]
     quality: Float32Array
+    sharpness: Float32Array
+    exposure: Float32Array
+    noise: Float32Array
+    compression: Float32Array
+    content: Float32Array
     texture: Float32Array
     phash: NDArray[np.uint64]
     rank: NDArray[np.int32]

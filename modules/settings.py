@@ -26,6 +26,8 @@ from pydantic import (
     model_validator,
 )
 
+from modules.records import Effort, Strictness
+
 MIB = 1024 * 1024
 
 _SECRETS = (
@@ -139,6 +141,10 @@ class Settings(BaseModel, frozen=True):
     clip_output: Annotated[Literal["final", "hidden", "both"], Note("feature")] = Field(
         default="final", description="What CLIP models give: the final embedding, the last hidden layer, or both."
     )
+    effort: Annotated[Effort, Note("feature")] = Field(
+        default="balanced",
+        description="How hard copies are looked for: fast (small edits), balanced, thorough (small crops too).",
+    )
     match: Annotated[Literal["same-picture", "same-scene"], Note("match")] = Field(
         default="same-picture",
         description="What is looked for: the same picture, or the same scene (bursts, alike pictures).",
@@ -146,8 +152,8 @@ class Settings(BaseModel, frozen=True):
     threshold: Annotated[Options, Note("match", default="by extractor", form="NUMBER or NAME=NUMBER")] = Field(
         default=(), description="Least cosine, for all extractors or for one of them; see imgsieve calibrate."
     )
-    k: Annotated[int, Field(ge=1, le=1000), Note("match")] = Field(
-        default=20, description="Nearest neighbours that are looked at, for each picture and extractor."
+    k: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Note("match", default="by effort")] = Field(
+        default=None, description="Nearest neighbours that are looked at, for each picture and extractor."
     )
     keep: Annotated[Repeated, Note("match", form="POLICY")] = Field(
         default=("quality",),
@@ -158,6 +164,11 @@ class Settings(BaseModel, frozen=True):
         default=("copy", "part"),
         description="What counts as a duplicate: copy (the same picture), part (a crop of it), "
         "embedded (it inside another composition).",
+    )
+    strictness: Annotated[Strictness, Note("match")] = Field(
+        default="normal",
+        description="How sure a match must be: strict (fewer copies), normal (999 of 1,000 pairs right), "
+        "lenient (more copies). Same pictures only.",
     )
     uniques: Annotated[Literal["copy", "skip"], Note("match")] = Field(
         default="copy", description="Pictures without duplicates: copy them to best/ as well, or skip them."

@@ -78,7 +78,7 @@ def allowed(field: str) -> str:
     annotation = _field(field).annotation
     if choices(field):
         return ("one or more of " if is_list(field) else "one of ") + ", ".join(choices(field))
-    most = next((item.le for item in _field(field).metadata if isinstance(item, Le)), None)
+    most = next((item.le for item in _bounds(field) if isinstance(item, Le)), None)
     if _number(field) is int:
         return (
             "a size such as 64 MiB or a number of bytes"
@@ -92,6 +92,15 @@ def allowed(field: str) -> str:
     if annotation == Folder | None:
         return "an existing folder that may be written to"
     return "true or false" if annotation is bool else "a text that is not empty"
+
+
+def _bounds(field: str) -> list[object]:
+    """What a setting's type says of its values, also where it may be left out."""
+    bounds: list[object] = list(_field(field).metadata)
+    for kind in get_args(_field(field).annotation):
+        for note in getattr(kind, "__metadata__", ()):
+            bounds += getattr(note, "metadata", [note])
+    return bounds
 
 
 def default_text(field: str) -> str:

@@ -98,7 +98,7 @@ def make_sample(folder: Path) -> Truth:
         raise FileExistsError(f"{folder} is not empty")
     originals: list[str] = []
     copies: list[Copy] = []
-    for number, (name, source) in enumerate(_photographs()):
+    for number, (name, source) in enumerate(photographs()):
         original = _place(folder, f"photos/{name}")
         shutil.copyfile(source, original)
         originals.append(f"photos/{name}")
@@ -131,7 +131,8 @@ def draw_picture(seed: int) -> Image.Image:
     return picture
 
 
-def _photographs() -> Iterator[tuple[str, Path]]:
+def photographs() -> Iterator[tuple[str, Path]]:
+    """Name and file of each photograph that the installed packages carry."""
     for package, names in PHOTOS.items():
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:

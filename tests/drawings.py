@@ -8,7 +8,8 @@ import random
 from PIL import Image, ImageDraw
 
 from modules.feature_extraction import Analyser
-from modules.records import Analysis, Keypoints
+from modules.matching.evidence import Evidence, evidence_of
+from modules.records import Analysis
 
 
 def leaves(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
@@ -48,9 +49,9 @@ def analysed(data: bytes) -> Analysis:
     return Analyser((), 100_000_000).analyse(data, facts=True, keypoints=True, extractors=frozenset())
 
 
-def evidence(data: bytes) -> tuple[Keypoints, tuple[int, int]]:
-    """Keypoints and (width, height) of a file."""
+def evidence(data: bytes) -> Evidence:
+    """What is compared of a file."""
     found = analysed(data)
     assert found.keypoints is not None
     assert found.facts is not None
-    return found.keypoints, (found.facts.width, found.facts.height)
+    return evidence_of(found.keypoints, (found.facts.width, found.facts.height))

@@ -57,6 +57,7 @@ def facts(seed: int = 1, **changes: int) -> Facts:
         contrast=0.5,
         noise=1.0,
         compression=0.75,
+        content=1.0,
         texture=1.0,
         dominant_colours=colours,
         palette=bytes(range(4)),

@@ -29,7 +29,7 @@ from modules.features.base import Extractor
 from modules.features.decode import decode
 from modules.job import check_settings, choose_models, open_source
 from modules.location import Location
-from modules.matching.geometry import Size
+from modules.matching.evidence import Size, evidence_of
 from modules.matching.scenes import cosines
 from modules.matching.thresholds import Match, Thresholds
 from modules.outputs.listing_filter import ListingFilter
@@ -219,7 +219,7 @@ class _Measuring:
     def _is_same(self, a: int, b: int) -> bool:
         """Whether geometry and pixels take two pictures for the same, or for overlapping ones."""
         self._advance()
-        verdict = verify_pair(self.keypoints[a], self.keypoints[b], self.sizes[a], self.sizes[b])
+        verdict = verify_pair(*(evidence_of(self.keypoints[n], self.sizes[n]) for n in (a, b)))
         return bool(verdict["kind"] != Kind.NONE)
 
     def _advance(self, count: int = 1) -> None:

@@ -142,7 +142,7 @@ class _Look:
 
     def estimate(self, sample: int, prices: Prices | None, *, folder: bool) -> Estimate:
         """All steps, in order. folder: no requests are made of a folder."""
-        families = families_of(self.extractors)
+        families = families_of(self.extractors, self.settings.effort)
         listed = self._list()
         self.progress.phase("looking at what is cached", None)
         catalogue = load_catalogue(self.census, self.thread, self.layout.state, families.all)
@@ -280,7 +280,9 @@ class _Look:
         if not items:
             return None
         self.progress.phase("timing a sample", len(items))
-        analyse = Analyse(Analyser(tuple(self.extractors), self.settings.max_image_pixels), families)
+        analyse = Analyse(
+            Analyser(tuple(self.extractors), self.settings.max_image_pixels, self.settings.effort), families
+        )
         workers = min(self.settings.num_process_workers, PROCESSES)
         with WorkerPool(workers, init_worker) as pool:
             self.cancel.on_abort(pool.stop)

@@ -15,25 +15,34 @@ _ROUNDS = 2
 
 
 def trim(grey: UInt8Array) -> UInt8Array:
-    """A view of a grey picture, uint8 (h, w), without plain borders, letterboxes and caption bands.
+    """A view of a grey picture, uint8 (h, w), without plain borders, letterboxes and caption bands: :func:`inner`."""
+    return grey[inner(grey)]
+
+
+def inner(grey: UInt8Array) -> tuple[slice, slice]:
+    """Rows and columns of a grey picture, uint8 (h, w), that are no plain border, letterbox or caption band.
 
     A border starts with a line of one tone, goes at most 30 % deep and ends with such a line right before one
     that mostly differs: a sky or a studio background fades into the picture and stays. Whatever lies
     between two such lines (a caption) goes with them.
     """
+    top, left = 0, 0
+    bottom, right = grey.shape
     for _ in range(_ROUNDS):
-        before = grey.shape
-        grey = grey[_depth(grey) : grey.shape[0] - _depth(grey[::-1])]
-        grey = grey[:, _depth(grey.T) : grey.shape[1] - _depth(grey.T[::-1])]
-        if grey.shape == before:
+        part = grey[top:bottom, left:right]
+        above, below = _depth(part), _depth(part[::-1])
+        part = part[above : len(part) - below]
+        before, behind = _depth(part.T), _depth(part.T[::-1])
+        top, bottom, left, right = top + above, bottom - below, left + before, right - behind
+        if not (above or below or before or behind):
             break
-    return grey
+    return slice(top, bottom), slice(left, right)
 
 
 def _depth(grey: UInt8Array) -> int:
     """How many rows at the top are border."""
     deepest = int(len(grey) * _DEEPEST)
-    tone = int(np.median(grey[0]))
+    tone = int(np.partition(grey[0], grey.shape[1] // 2)[grey.shape[1] // 2])  # the median
     low, high = max(0, tone - _TOLERANCE), min(255, tone + _TOLERANCE)
     if deepest < 1 or _plain_share(grey[:1], low, high)[0] < _PLAIN:
         return 0

@@ -1,8 +1,9 @@
-"""Local evidence of a picture: root-SIFT keypoints spread over it, and a thumbnail to compare pixels with."""
+"""Local evidence of a picture: its strongest root-SIFT keypoints, and a thumbnail to compare pixels with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -10,46 +11,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import PictureError
-from modules.features.decode import shrink
-from modules.records import Keypoints, UInt8Array
+from modules.features.decode import SMALL_SIDE, shrink
+from modules.records import Effort, Keypoints, UInt8Array
 
 #: Raised by hand when points, descriptors or thumbnails change their meaning.
-VERSION = 1
-SIDE = 320
-MAX_KEYPOINTS = 150
+VERSION = 3
 THUMB_SIDE = 128
-_GRID = 4
+#: Bytes of a JPEG thumbnail up to which it may be replaced by a PNG of twice as many.
+_PLAIN_BYTES = 1500
+#: Half of what Lowe asks for: plain pictures have few strong places.
+_CONTRAST = 0.02
 
 
-def keypoints(rgb: UInt8Array) -> Keypoints:
-    """Keypoints of a working picture, RGB uint8 (h, w, 3), found at a long side of SIDE pixels.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Where keypoints are found: side (pixels, the longer one) of the picture, how many of them at most."""
+
+    side: int
+    most: int
+
+
+#: By effort; the fast way lays thumbnails on each other, without keypoints.
+RECIPES: Mapping[Effort, Recipe | None] = {
+    "fast": None,
+    "balanced": Recipe(SMALL_SIDE, 150),
+    "thorough": Recipe(320, 300),
+}
+
+
+def keypoints(rgb: UInt8Array, effort: Effort = "balanced") -> Keypoints:
+    """Keypoints of a working picture, RGB uint8 (h, w, 3), as the effort's recipe finds them; none without one.
 
     points: x and y are pixel centres, round(65535 * (x + 0.5) / width); scale is the keypoint's diameter,
     round(65535 * size / long side); angle is round(65536 * degrees / 360) modulo 65536, clockwise as in OpenCV.
     Source: D. Lowe, "Distinctive Image Features from Scale-Invariant Keypoints", IJCV 2004.
     """
-    small = shrink(rgb, SIDE)
+    recipe = RECIPES[effort]
+    if recipe is None:
+        return Keypoints(_points([], 1, 1), np.zeros((0, 128), np.uint8), _thumb(rgb))
+    small = shrink(rgb, recipe.side)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    sift = cv2.SIFT.create(contrastThreshold=0.02)
-    found = _spread(sift.detect(grey, None), grey.shape[1], grey.shape[0])
-    raw = np.zeros((0, 128), np.float32)
-    if found:
-        found, raw = sift.compute(grey, found)
-    return Keypoints(_points(found, grey.shape[1], grey.shape[0]), root_sift(raw), _thumb(rgb))
+    # Found and described in one pass: two would build the pyramid of scales twice.
+    found, raw = cv2.SIFT.create(nfeatures=recipe.most, contrastThreshold=_CONTRAST).detectAndCompute(grey, None)
+    order = _strongest(found)[: recipe.most]
+    descriptors = raw[order] if order else np.zeros((0, 128), np.float32)
+    points = _points([found[i] for i in order], grey.shape[1], grey.shape[0])
+    return Keypoints(points, root_sift(descriptors), _thumb(small))
 
 
-def _spread(found: Sequence[Any], width: int, height: int) -> list[Any]:
-    """The strongest of every cell of a grid in turn, so that one busy corner does not take all places."""
-    # A total order: OpenCV's own depends on nothing else, but says nothing of ties.
-    ordered = sorted(found, key=lambda p: (-p.response, p.pt[1], p.pt[0], p.size, p.angle))
-    taken: dict[tuple[int, int], int] = {}
-    ranks = []
-    for point in ordered:
-        cell = (int(point.pt[0] * _GRID / width), int(point.pt[1] * _GRID / height))
-        taken[cell] = taken.get(cell, 0) + 1
-        ranks.append(taken[cell])
-    best = sorted(range(len(ordered)), key=lambda i: (ranks[i], i))[:MAX_KEYPOINTS]
-    return [ordered[i] for i in sorted(best)]
+def _strongest(found: Sequence[Any]) -> list[int]:
+    """Places of keypoints, the strongest first. A total order: OpenCV's own says nothing of ties, and may keep some."""
+    keys = [(-point.response, point.pt[1], point.pt[0], point.size, point.angle) for point in found]
+    return sorted(range(len(found)), key=keys.__getitem__)
 
 
 def _points(found: Sequence[Any], width: int, height: int) -> NDArray[np.uint16]:
@@ -83,7 +96,10 @@ def mirror_descriptors(descriptors: UInt8Array) -> UInt8Array:
 
 
 def _thumb(rgb: UInt8Array) -> bytes:
-    """JPEG, quality 92, 4:4:4, long side THUMB_SIDE or the picture's own if that is less."""
+    """JPEG, quality 92, 4:4:4, long side THUMB_SIDE or the picture's own if that is less; PNG where hardly larger.
+
+    PNG keeps the tone of a blank page, of which JPEG makes another one.
+    """
     bgr = cv2.cvtColor(shrink(rgb, THUMB_SIDE), cv2.COLOR_RGB2BGR)
     factors = [
         cv2.IMWRITE_JPEG_QUALITY,
@@ -94,4 +110,7 @@ def _thumb(rgb: UInt8Array) -> bytes:
     done, encoded = cv2.imencode(".jpg", bgr, factors)
     if not done:
         raise PictureError("the thumbnail could not be encoded")
+    if len(encoded) <= _PLAIN_BYTES:
+        done, exact = cv2.imencode(".png", bgr)
+        encoded = exact if done and len(exact) <= 2 * _PLAIN_BYTES else encoded
     return bytes(encoded.tobytes())

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from modules.devices import Device
 from modules.features.base import fingerprint
 from modules.features.borders import trim
+from modules.features.decode import SMALL_SIDE, shrink
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when vectors change their meaning.
-VERSION = 1
+VERSION = 2
 SIDE = 64
 _BLOCKS = 16
 _GRID = 4
@@ -47,8 +48,11 @@ class Perceptual:
         return fingerprint(self.name, VERSION, SIDE, self.dim)
 
     def prepare(self, rgb: UInt8Array) -> UInt8Array:
-        """The working picture as grey, plain borders cut, stretched to a square: uint8 (64, 64, 1)."""
-        grey = trim(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+        """The working picture as grey, plain borders cut, stretched to a square: uint8 (64, 64, 1).
+
+        What is already as small as SMALL_SIDE gives the same as the picture that it was made of.
+        """
+        grey = trim(np.asarray(cv2.cvtColor(shrink(rgb, SMALL_SIDE), cv2.COLOR_RGB2GRAY), np.uint8))
         small = cv2.resize(np.ascontiguousarray(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(small[:, :, None], np.uint8)
 
@@ -81,8 +85,10 @@ def _weights() -> NDArray[np.int16]:
     angles = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
     magnitude = np.sqrt(dx * dx + dy * dy)
     cosine = np.maximum(dx * np.cos(angles) + dy * np.sin(angles), 0) / np.maximum(magnitude, 1)
+    square = cosine * cosine
+    fourth = square * square
     # Rounded twice: mirrored gradients must get equal weights in spite of the last digits of a cosine.
-    weights = np.rint(np.round(256 * np.sqrt(magnitude) * cosine**10, 6))
+    weights = np.rint(np.round(256 * np.sqrt(magnitude) * (fourth * fourth * square), 6))
     return np.asarray(weights, np.int16).reshape(-1, _DIRECTIONS)
 
 

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.errors import ImgsieveError
-from modules.matching.geometry import Matrix, Size, frame, inverse
+from modules.matching.evidence import Evidence
+from modules.matching.geometry import Matrix, inverse, scale_of
 from modules.records import Float32Array, UInt8Array
 
+#: Flatness from which on a picture is a drawing.
+_FLAT = 0.84
 #: Local correlation from which on a tile agrees.
 _TILE_CORRELATION = 0.7
 #: Standard deviation, in grey levels, from which on a tile carries texture.
 _TEXTURE = 6.0
 #: Variance of what JPEG and noise leave on a thumbnail; keeps faint tiles from agreeing or not by chance.
 _NOISE = 4.0
+#: Levels beside the light of the rest from which on a pixel counts as drawn over, and this many median residuals.
+DRAWN, _RESIDUALS = 14.0, 2.5
+#: And the most that it takes: of two different pictures the median residual is large as well.
+_MOST_DRAWN = 28.0
+#: The same of a whole tile without texture.
+_REPAINTED = 40.0
+#: Share of a tile that must be left free, and of its drawn pixels that must be all brighter, or all darker.
+_FREE, _ONE_SIDED = 0.3, 0.9
+#: The light of two copies differs by one gain in this range and an offset; rounds in which they are fitted.
+_GAINS, _ROUNDS = (0.4, 2.5), 5
+#: Share of the tiles from which on nothing else needs to be asked.
+_NEARLY_ALL = 0.95
+#: Tiles that agree, from which on they tell of the light.
+_ENOUGH_TILES = 8
+#: Every so many pixels across and down is enough to fit the light.
+_STRIDE = 4
+#: The same of a tile that is found elsewhere than the rest, and tiles, with its neighbours, that must be.
+_PATCH_CORRELATION, _PATCH_TILES = 0.8, 3
 _TILE = 8
+_KERNEL = (7, 7)
 _SMALLEST_TILE = 4
-#: Pixels beside an edge of the overlap that are not compared.
-_SEAM = 2
-
-#: Levels from black and from white within which a channel counts as clipped.
-_CLIPPED = 6
-#: Brightness edits scale levels by at most this.
-_GAIN = 1.7
-#: Smoothing in thumbnail pixels whose result is the slow change of light, and the levels that must remain without it.
-_SLOW = 6.0
-_DETAIL = 3.0
+#: Pixels beside an edge of the finer picture that are not compared.
+_SEAM = 2.5
 
 Mask = NDArray[np.bool_]
 
@@ -39,178 +55,342 @@ class Agreement:
     """What the overlap of two aligned pictures says.
 
     share: of its textured tiles, how many agree, 0 to 1. block: the largest connected region of tiles that do
-    not, as a share of the textured ones. tiles: how many are textured.
+    not, as a share of the textured ones. sure: the share of tiles that agree by their own texture, and not only in that
+    what is drawn over them leaves the right tone. tiles: how many are textured.
     """
 
     share: float
     block: float
+    sure: float
     tiles: int
 
-
-def decode_thumb(thumb: bytes) -> UInt8Array:
-    """A thumbnail's pixels, BGR uint8 (h, w, 3). Raises ImgsieveError when it is not a picture."""
-    pixels: UInt8Array | None = cv2.imdecode(np.frombuffer(thumb, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ImgsieveError("a cached thumbnail cannot be decoded; remove the keypoints shards to make them anew")
-    return pixels
+    @property
+    def strength(self) -> float:
+        """How much the overlap speaks for one picture, 0 to 1: tiles that are only drawn over speak half as loud."""
+        return (self.share + self.sure) / 2
 
 
-def thumb_matrix(whole: Matrix, thumb_a: UInt8Array, thumb_b: UInt8Array, size_a: Size, size_b: Size) -> Matrix:
-    """``whole`` (frame of a to frame of b, 3 x 3) between pixel centres of the thumbnails, float64 (3, 3)."""
-    return np.asarray(_to_pixels(thumb_b, size_b) @ whole @ inverse(_to_pixels(thumb_a, size_a)))
+#: What no overlap says.
+NOTHING = Agreement(0.0, 1.0, 0.0, 0)
 
 
-def _to_pixels(thumb: UInt8Array, size: Size) -> Matrix:
-    height, width = thumb.shape[:2]
-    across, down = frame(size)
-    return np.array([[width / across, 0.0, -0.5], [0.0, height / down, -0.5], [0.0, 0.0, 1.0]])
+def placed(matrix: Matrix, inner: UInt8Array | Float32Array, inset: float = 0.0) -> Matrix:
+    """Corners of ``inner``, (h, w, ...), on the outer picture, float64 (4, 2). matrix: inner to outer, (3, 3).
 
-
-def covered(matrix: Matrix, inner: UInt8Array, outer: UInt8Array) -> Mask:
-    """Pixels of ``outer`` on which ``inner`` lies, bool of its (h, w). matrix: inner to outer, (3, 3)."""
+    inset: how far inside of its own edges, in its own pixels.
+    """
     height, width = inner.shape[:2]
-    corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
-    placed = corners @ matrix[:2, :2].T + matrix[:2, 2]
-    mask = np.zeros(outer.shape[:2], dtype=np.uint8)
+    left, right, bottom = inset - 0.5, width - 0.5 - inset, height - 0.5 - inset
+    # Number by number: for four places, NumPy costs several times the work.
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    corners = []
+    for x, y in ((left, left), (right, left), (right, bottom), (left, bottom)):
+        depth = g * x + h * y + i
+        corners.append(((a * x + b * y + c) / depth, (d * x + e * y + f) / depth))
+    return np.array(corners)
+
+
+def filled(corners: Matrix, height: int, width: int) -> UInt8Array:
+    """A mask, uint8 (h, w), that is 1 within the corners, float64 (4, 2) in pixels, and 0 without."""
+    mask = np.zeros((height, width), dtype=np.uint8)
     # Four fractional bits: a corner may lie anywhere between pixels.
-    cv2.fillConvexPoly(mask, np.rint(placed * 16).astype(np.int32), 1, lineType=cv2.LINE_8, shift=4)
-    return mask.astype(np.bool_)
+    cv2.fillConvexPoly(mask, np.rint(corners * 16).astype(np.int32), 1, lineType=cv2.LINE_8, shift=4)
+    return mask
 
 
-def measure(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> Agreement:
-    """Compare the overlap of thumbnails a and b, BGR uint8; matrix lays a's pixels on b's, float64 (3, 3).
+def measure(matrix: Matrix, a: Evidence, b: Evidence, patches: Sequence[Matrix] = ()) -> Agreement:
+    """Compare the overlap of two pictures' thumbnails; matrix lays a's pixels on b's, float64 (3, 3).
+
+    patches: other such matrices that may be true of a patch of the overlap; a tile agrees where one of them says so.
+    What is drawn over one of two drawings is another drawing: there it is not forgiven.
 
     Each tile's correlation forgives brightness, contrast and colour; smoothing forgives blur and noise. The
     comparison is made at the coarser one's resolution: the finer one shows what the other one cannot.
     """
-    if np.linalg.det(matrix[:2, :2]) > 1:
+    if scale_of(matrix, centre(a.grey)) > 1:
         # a's picture is drawn larger on b: b is the finer one.
-        coarse, fine, to_coarse = a, b, inverse(matrix)
-    else:
-        coarse, fine, to_coarse = b, a, matrix
-    left = _smooth(coarse)
-    right, mask = _laid(_grey(fine), to_coarse, (coarse.shape[1], coarse.shape[0]))
-    return _tiles(left, cv2.GaussianBlur(right, (0, 0), 1.0), mask)
+        matrix, patches, a, b = inverse(matrix), [inverse(patch) for patch in patches], b, a
+    return compare(b.grey, a.grey, matrix, patches, forgiving=not are_flat(a, b))
 
 
-def _grey(thumb: UInt8Array) -> UInt8Array:
-    grey: UInt8Array = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY)
-    return grey
+def are_flat(a: Evidence, b: Evidence) -> bool:
+    """Whether both are drawings, charts or pages, on which every line is content."""
+    return min(a.flatness, b.flatness) >= _FLAT
 
 
-def _smooth(thumb: UInt8Array) -> Float32Array:
-    smooth: Float32Array = cv2.GaussianBlur(_grey(thumb).astype(np.float32), (0, 0), 1.0)
-    return smooth
+def centre(picture: Float32Array | UInt8Array) -> tuple[float, float]:
+    """The middle of a picture, (h, w), in pixels."""
+    return (picture.shape[1] - 1) / 2, (picture.shape[0] - 1) / 2
 
 
-def _laid(fine: UInt8Array, to_coarse: Matrix, size: Size) -> tuple[Float32Array, Mask]:
-    """``fine`` drawn on the coarse grid and where it lies there; area-averaged first, so that nothing aliases."""
-    factor = float(np.sqrt(abs(np.linalg.det(to_coarse[:2, :2]))))
-    height, width = fine.shape
+def compare(
+    coarse: Float32Array,
+    fine: Float32Array,
+    to_coarse: Matrix,
+    patches: Sequence[Matrix] = (),
+    *,
+    forgiving: bool = True,
+) -> Agreement:
+    """Agreement of two grey pictures, float32 (h, w), of which ``to_coarse`` (3, 3) lays the finer on the other.
+
+    forgiving: tiles may agree where something is drawn over one of the pictures.
+    """
+    overlay = overlay_of(coarse, fine, to_coarse)
+    if overlay is None:
+        return NOTHING
+    height, width = overlay.left.shape
+    explained = np.zeros((height // overlay.side, width // overlay.side), np.bool_)
+    for patch in patches:
+        explained |= _explained(replace(overlay, right=on_grid(overlay, fine, patch)))
+    return _judged(overlay, explained, forgiving=forgiving)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """Two pictures on one grid, float32 (h, w) each, h and w multiples of ``side``, the side of a tile in pixels.
+
+    weight: 1 where both are there, 0 elsewhere. corner: where the grid begins on the coarse picture, (x, y).
+    """
+
+    left: Float32Array
+    right: Float32Array
+    weight: Float32Array
+    side: int
+    corner: tuple[int, int]
+
+
+def overlay_of(coarse: Float32Array, fine: Float32Array, to_coarse: Matrix) -> Overlay | None:
+    """The overlap alone; None where it is smaller than a tile."""
+    # Smoothing mixes what lies beyond an edge into the pixels beside it.
+    inset = min(_SEAM / max(scale_of(to_coarse, centre(fine)), 1e-3), min(fine.shape) / 2 - 1)
+    mask = filled(placed(to_coarse, fine, max(inset, 0.0)), *coarse.shape)
+    area = cv2.countNonZero(mask)
+    if area < _SMALLEST_TILE**2:
+        return None
+    side = min(max(round(math.sqrt(area) / 10), _SMALLEST_TILE), _TILE)
+    x, y, width, height = cv2.boundingRect(mask)
+    part = np.s_[y : y + height, x : x + width]
+    # What is beyond the last pixels must not be smoothed into them as an edge.
+    left = cv2.copyMakeBorder(coarse[part], 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE)
+    weight = cv2.copyMakeBorder(
+        mask[part].astype(np.float32), 0, -height % side, 0, -width % side, cv2.BORDER_CONSTANT, value=0.0
+    )
+    overlay = Overlay(left, left, weight, side, (x, y))
+    return replace(overlay, right=on_grid(overlay, fine, to_coarse))
+
+
+def on_grid(overlay: Overlay, fine: NDArray[Any], to_coarse: Matrix) -> NDArray[Any]:
+    """``fine``, (h, w) or (h, w, 3), on the overlay's grid."""
+    x, y = overlay.corner
+    height, width = overlay.left.shape
+    shifted = to_coarse.copy()
+    shifted[:2] -= np.array([[x], [y]]) * to_coarse[2]
+    return _drawn(fine, shifted, (width, height))
+
+
+def _explained(overlay: Overlay) -> Mask:
+    """Tiles that agree, and most of whose neighbours do: one alone may do so by chance."""
+    left, right = (smoothed(plane) for plane in (overlay.left, overlay.right))
+    tiles = Tiles.of(left, right, overlay.weight, overlay.side)
+    agrees = (tiles.correlation >= _PATCH_CORRELATION) & (tiles.texture >= _TEXTURE**2)
+    around = cv2.boxFilter(agrees.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(agrees & (around >= _PATCH_TILES))
+
+
+def smoothed(plane: Float32Array) -> Float32Array:
+    """Without the noise that copies differ by."""
+    return np.asarray(cv2.GaussianBlur(plane, _KERNEL, 1.0), np.float32)
+
+
+def _drawn(fine: NDArray[Any], to_coarse: Matrix, size: tuple[int, int]) -> NDArray[Any]:
+    """``fine`` on the coarse grid; area-averaged first, so that nothing aliases."""
+    factor = scale_of(to_coarse, centre(fine))
+    height, width = fine.shape[:2]
     if factor < 0.8:
         reduced = max(2, round(width * factor)), max(2, round(height * factor))
         fine = cv2.resize(fine, reduced, interpolation=cv2.INTER_AREA)
         across, down = width / reduced[0], height / reduced[1]
         enlarge = np.array([[across, 0.0, (across - 1) / 2], [0.0, down, (down - 1) / 2], [0.0, 0.0, 1.0]])
         to_coarse = to_coarse @ enlarge
-    drawn = cv2.warpAffine(fine.astype(np.float32), to_coarse[:2], size, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.full(fine.shape, 255, np.uint8), to_coarse[:2], size)
-    # Smoothing mixes what lies beyond an edge into the pixels beside it.
-    kernel = np.ones((2 * _SEAM + 1, 2 * _SEAM + 1), np.uint8)
-    return drawn, cv2.erode((inside > 250).astype(np.uint8), kernel).astype(np.bool_)
+    if to_coarse[2, 0] or to_coarse[2, 1]:
+        return np.asarray(cv2.warpPerspective(fine, to_coarse, size, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(cv2.warpAffine(fine, to_coarse[:2], size, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _tiles(left: Float32Array, right: Float32Array, mask: Mask) -> Agreement:
-    area = int(mask.sum())
-    if area < _SMALLEST_TILE**2:
-        return Agreement(0.0, 1.0, 0)
-    side = int(np.clip(round(np.sqrt(area) / 10), _SMALLEST_TILE, _TILE))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    weight = mask[part].astype(np.float32)
-    x, y = left[part] * weight, right[part] * weight
-    count = _sums(weight, side)
-    enough = count >= 0.5 * side * side
-    count = np.maximum(count, 1)
-    mean_x, mean_y = _sums(x, side) / count, _sums(y, side) / count
-    var_x = np.maximum(_sums(x * x, side) / count - mean_x**2, 0)
-    var_y = np.maximum(_sums(y * y, side) / count - mean_y**2, 0)
-    covariance = _sums(x * y, side) / count - mean_x * mean_y
-    correlation = covariance / np.sqrt((var_x + _NOISE) * (var_y + _NOISE))
-    textured = enough & (np.maximum(var_x, var_y) >= _TEXTURE**2)
-    return _counted(textured, correlation >= _TILE_CORRELATION)
+def _judged(overlay: Overlay, explained: Mask, *, forgiving: bool) -> Agreement:
+    side = overlay.side
+    left, right = (smoothed(plane) for plane in (overlay.left, overlay.right))
+    tiles = Tiles.of(left, right, overlay.weight, side)
+    textured = tiles.textured()
+    if not textured.any():
+        return NOTHING
+    agrees = tiles.agrees() | explained
+    light = _light_of_tiles(tiles, agrees & textured & ~explained)
+    sure = agrees
+    nearly_all = np.count_nonzero(agrees & textured) >= _NEARLY_ALL * np.count_nonzero(textured)
+    if light is None or (forgiving and not nearly_all):
+        light = light_of(overlay, light)
+    if forgiving and not nearly_all:
+        rest, bare = _agrees_but_for_drawing(overlay, light)
+        sure = agrees | rest
+        agrees = sure | bare
+    textured = textured | _repainted(tiles, light)
+    return counted(textured, agrees, sure)
 
 
-def _sums(values: Float32Array, side: int) -> Float32Array:
-    """Sums over side x side tiles; what is missing at the end counts as 0."""
-    height, width = values.shape
-    padded = np.pad(values, ((0, -height % side), (0, -width % side)))
-    return np.asarray(
-        padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side).sum(axis=(1, 3)),
-        dtype=np.float32,
-    )
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Of every tile: share of its pixels that count, means and deviations, correlation, and the greater variance."""
+
+    count: Float32Array
+    mean_x: Float32Array
+    mean_y: Float32Array
+    var_x: Float32Array
+    var_y: Float32Array
+    correlation: Float32Array
+    texture: Float32Array
+
+    @classmethod
+    def of(cls, x: Float32Array, y: Float32Array, weight: Float32Array, side: int) -> Tiles:
+        """x, y: grey levels; weight: 1 where they count, else 0; float32 (h, w) each, multiples of ``side``."""
+        planes = np.empty((6, *x.shape), np.float32)
+        planes[0] = weight
+        # Around 0, so that float32 squares keep their last bits.
+        for place, plane in ((1, x), (2, y)):
+            np.subtract(plane, np.float32(128), out=planes[place])
+            planes[place] *= weight
+        for place, (one, other) in ((3, (1, 1)), (4, (2, 2)), (5, (1, 2))):
+            np.multiply(planes[one], planes[other], out=planes[place])
+        count, *sums = _means(planes, side)
+        some: Float32Array = np.maximum(count, np.float32(1e-6))
+        mean_x, mean_y, square_x, square_y, product = (total / some for total in sums)
+        var_x: Float32Array = np.maximum(square_x - mean_x * mean_x, np.float32(0))
+        var_y: Float32Array = np.maximum(square_y - mean_y * mean_y, np.float32(0))
+        spread = np.sqrt((var_x + np.float32(_NOISE)) * (var_y + np.float32(_NOISE)))
+        correlation = np.asarray((product - mean_x * mean_y) / spread, np.float32)
+        return cls(count, mean_x, mean_y, var_x, var_y, correlation, np.maximum(var_x, var_y))
+
+    def textured(self, part: float = 0.5) -> Mask:
+        """Tiles that have texture, and of whose pixels at least this part counts."""
+        return np.asarray((self.count >= part) & (self.texture >= _TEXTURE**2))
+
+    def agrees(self) -> Mask:
+        """Tiles whose textures agree."""
+        return np.asarray(self.correlation >= _TILE_CORRELATION)
 
 
-def _counted(textured: Mask, agrees: Mask) -> Agreement:
-    tiles = int(textured.sum())
-    if tiles == 0:
-        return Agreement(0.0, 1.0, 0)
+def _means(planes: Float32Array, side: int) -> Float32Array:
+    """Means over side x side tiles of each of (n, h, w), both multiples of ``side``."""
+    count, height, width = planes.shape
+    # One below the other: OpenCV costs more to ask than to answer.
+    column = planes.reshape(count * height, width)
+    means = cv2.resize(column, (width // side, count * height // side), interpolation=cv2.INTER_AREA)
+    return np.asarray(means).reshape(count, height // side, width // side)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """y is gain * x + offset in most places, but for a median error of ``residual`` levels."""
+
+    gain: float
+    offset: float
+    residual: float
+
+
+def _light_of_tiles(tiles: Tiles, agrees: Mask) -> Light | None:
+    """The light by the tiles that agree; None where too few do."""
+    if np.count_nonzero(agrees) < _ENOUGH_TILES:
+        return None
+    ratios = tiles.var_y[agrees] / np.maximum(tiles.var_x[agrees], np.float32(1))
+    gain = min(max(math.sqrt(_middle(np.asarray(ratios, np.float32))), _GAINS[0]), _GAINS[1])
+    return Light(gain, _middle(tiles.mean_y[agrees] - gain * tiles.mean_x[agrees]) + 128 * (1 - gain), 0.0)
+
+
+def _middle(values: Float32Array) -> float:
+    """The upper median."""
+    place = len(values) // 2
+    return float(np.partition(values, place)[place])
+
+
+def light_of(overlay: Overlay, light: Light | None) -> Light:
+    """The light of the rest of the picture: the half of all pixels that it fits best, starting from ``light``.
+
+    Source: P. Rousseeuw, "Least median of squares regression", Journal of the American Statistical Association 1984.
+    """
+    sample = np.s_[::_STRIDE, ::_STRIDE]
+    there = overlay.weight[sample] > 0
+    x, y = overlay.left[sample][there], overlay.right[sample][there]
+    if light is None:
+        light, rounds = _fitted(x, y), _ROUNDS - 1
+    else:
+        rounds = 2
+    for _ in range(rounds):
+        residuals = np.abs(_residual(x, y, light))
+        kept = residuals <= max(_middle(residuals), 3.0)
+        light = _fitted(x[kept], y[kept])
+    return Light(light.gain, light.offset, _middle(np.abs(_residual(x, y, light))))
+
+
+def _residual(x: Float32Array, y: Float32Array, light: Light) -> Float32Array:
+    apart = y - np.float32(light.gain) * x
+    apart -= np.float32(light.offset)
+    return np.asarray(apart)
+
+
+def _fitted(x: Float32Array, y: Float32Array) -> Light:
+    """By least squares."""
+    mean_x, mean_y = (float(np.add.reduce(values)) / len(values) for values in (x, y))
+    from_x = x - np.float32(mean_x)
+    slope = float(from_x @ y) / max(float(from_x @ from_x), 1.0)
+    gain = min(max(slope, _GAINS[0]), _GAINS[1])
+    return Light(gain, mean_y - gain * mean_x, 0.0)
+
+
+def drawn_limit(light: Light) -> float:
+    """Levels beside the light from which on a pixel counts as drawn over."""
+    return min(max(DRAWN, _RESIDUALS * light.residual), _MOST_DRAWN)
+
+
+def _agrees_but_for_drawing(overlay: Overlay, light: Light) -> tuple[Mask, Mask]:
+    """Tiles that agree where nothing is drawn over either picture: stripes, letters, lines of a watermark.
+
+    What is drawn is of one tone, so within a tile its pixels are all brighter or all darker than the other picture;
+    those of a different picture are both, and leave nothing that agrees. Returns those whose rest agrees by its
+    texture, and those whose rest carries none, but has the right tone.
+    """
+    side = overlay.side
+    x, y = (cv2.GaussianBlur(plane, (3, 3), 0.6) for plane in (overlay.left, overlay.right))
+    difference = _residual(x, y, light) * overlay.weight
+    limit = np.float32(drawn_limit(light))
+    drawn_over = np.stack([difference > limit, difference < -limit])
+    brighter, darker = _means(drawn_over.astype(np.float32), side)
+    free = overlay.weight * ~(drawn_over[0] | drawn_over[1])
+    tiles = Tiles.of(x, y, free, side)
+    drawn = brighter + darker
+    one_sided = np.maximum(brighter, darker) >= _ONE_SIDED * drawn
+    left_over = one_sided & (tiles.count >= _FREE * (tiles.count + drawn))
+    bare = tiles.texture < _TEXTURE**2
+    return left_over & ~bare & (tiles.correlation >= _TILE_CORRELATION), left_over & bare
+
+
+def _repainted(tiles: Tiles, light: Light) -> Mask:
+    """Tiles that are plain in both pictures, and of two tones: the bars of two charts, the fields of two flags."""
+    apart = tiles.mean_y - light.gain * tiles.mean_x - (light.offset - 128 * (1 - light.gain))
+    plain = (tiles.count >= 0.5) & (tiles.texture < _TEXTURE**2)
+    return np.asarray(plain & (np.abs(apart) > _REPAINTED))
+
+
+def counted(textured: Mask, agrees: Mask, sure: Mask) -> Agreement:
+    """The agreement of tiles, of which at least one is textured."""
+    tiles = int(np.count_nonzero(textured))
+    shares = [np.count_nonzero(textured & which) / tiles for which in (agrees, sure)]
     differs = (textured & ~agrees).astype(np.float32)
     # Tiles that agree by chance must not break up a region that differs: the neighbourhood decides.
     around = cv2.boxFilter(differs, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     judged = cv2.boxFilter(textured.astype(np.float32), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     region = (textured & (2 * around > judged)).astype(np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(region, connectivity=8)
-    block = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
-    return Agreement(float((textured & agrees).sum()) / tiles, block / tiles, tiles)
-
-
-def nearly_identical(a: UInt8Array, b: UInt8Array) -> bool:
-    """Whether two thumbnails, BGR uint8, show the same in shape and colour nearly everywhere.
-
-    The rule for pictures with too little texture to be laid on each other: it forgives re-encoding and
-    resizing and nothing else, for two blank pages in two shades of white are two pictures.
-    """
-    pair = _same_size(a, b)
-    if pair is None:
-        return False
-    difference = np.abs(pair[0] - pair[1])
-    return bool(difference.mean() <= 2.0 and difference.max() <= 14.0)
-
-
-def same_but_for_brightness(a: UInt8Array, b: UInt8Array) -> bool:
-    """Whether one gain and offset for all of b turns it into a, where neither is clipped; BGR uint8.
-
-    For pictures with too little texture to be laid on each other, but with some: what is left without the slow change
-    of light across the picture must be there and agree, for two plain skies differ by a gain and an offset as well.
-    """
-    pair = _same_size(a, b)
-    if pair is None:
-        return False
-    left, right = pair
-    clear = ((left > _CLIPPED) & (left < 255 - _CLIPPED) & (right > _CLIPPED) & (right < 255 - _CLIPPED)).all(axis=2)
-    if clear.mean() < 0.5:
-        return False
-    x, y = right[clear].ravel(), left[clear].ravel()
-    gain, offset = np.polyfit(x, y, 1) if x.std() > 1.0 else (0.0, 0.0)
-    if not 1 / _GAIN <= gain <= _GAIN:
-        return False
-    residual = np.abs(gain * x + offset - y)
-    if residual.mean() > 2.0 or np.percentile(residual, 99) > 14.0:
-        return False
-    fine = [(picture - cv2.GaussianBlur(picture, (0, 0), _SLOW))[clear].ravel() for picture in pair]
-    detailed = min(float(part.std()) for part in fine) >= _DETAIL
-    return bool(detailed and np.corrcoef(*fine)[0, 1] >= 0.95)
-
-
-def _same_size(a: UInt8Array, b: UInt8Array) -> tuple[Float32Array, Float32Array] | None:
-    """Two thumbnails on the smaller one's grid, slightly smoothed; None when their shapes differ."""
-    shape_a, shape_b = a.shape[1] / a.shape[0], b.shape[1] / b.shape[0]
-    if max(shape_a, shape_b) > 1.03 * min(shape_a, shape_b):
-        return None
-    size = min((a.shape[1], a.shape[0]), (b.shape[1], b.shape[0]))
-    left, right = (
-        cv2.GaussianBlur(cv2.resize(t, size, interpolation=cv2.INTER_AREA).astype(np.float32), (0, 0), 0.8)
-        for t in (a, b)
-    )
-    return left, right
+    block = 0
+    if region.any():
+        _, _, stats, _ = cv2.connectedComponentsWithStats(region, connectivity=8)
+        block = int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+    return Agreement(shares[0], block / tiles, shares[1], tiles)

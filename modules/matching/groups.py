@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from modules.matching.ledger import Ledger, Pairs
 from modules.matching.relations import Verdicts, holds, orient
-from modules.records import VERDICT_DTYPE, Kind
+from modules.records import VERDICT_DTYPE, Float32Array, Kind, Margin
 
 Rows = NDArray[np.int32]
 #: A crop is seldom taken for a pasted picture, a pasted one on a ground like its own more often for a crop.
 _PARTS_EACH = 4
+#: Share of two parts that the other one shows, at least, when both are the same part.
+_SAME_CUT = 0.97
+#: What a wider picture has beyond a part, as a multiple of what it lacks of it: two that were both cut have no more.
+_WIDER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +66,7 @@ def assign(rank: Rows, ledger: Ledger, accepted: Collection[Kind], *, any_resolu
     compositions = composed(pairs, verdicts, count)
     edges = _edges(pairs, verdicts, compositions, accepted, any_resolution)
     position = _positions(_with_last(rank, compositions), edges)
-    keeper = np.arange(count, dtype=np.int32)
-    witness = np.full(count, -1, dtype=np.int64)
-    held = np.flatnonzero(np.diff(edges.starts))
-    for child in held[np.argsort(position[held])]:
-        start, end = edges.starts[child], edges.starts[child + 1]
-        holders = edges.holder[start:end]
-        able = np.flatnonzero((keeper[holders] == holders) & (position[holders] < position[child]))
-        if len(able):
-            edge = able[position[holders[able]].argmin()]
-            keeper[child], witness[child] = holders[edge], start + edge
+    keeper, witness = _joined(position, edges)
     verdict = np.zeros(count, dtype=VERDICT_DTYPE)
     joined = np.flatnonzero(witness >= 0)
     used = witness[joined]
@@ -80,6 +75,21 @@ def assign(rank: Rows, ledger: Ledger, accepted: Collection[Kind], *, any_resolu
     rows[flipped] = orient(rows[flipped])
     verdict[joined] = rows
     return Grouping(keeper, verdict, position)
+
+
+def _joined(position: Rows, edges: _Edges) -> tuple[Rows, NDArray[np.int64]]:
+    """The keeper of each picture, (n,), and the edge that says so, (n,), -1 for keepers."""
+    count = len(position)
+    # Asked number by number, lists answer several times faster than arrays.
+    keeper, places, starts = list(range(count)), position.tolist(), edges.starts.tolist()
+    witness = np.full(count, -1, dtype=np.int64)
+    held = np.flatnonzero(np.diff(edges.starts))
+    for child in held[np.argsort(position[held])].tolist():
+        best = places[child]
+        for edge, holder in enumerate(edges.holder[starts[child] : starts[child + 1]].tolist(), starts[child]):
+            if keeper[holder] == holder and places[holder] < best:
+                best, keeper[child], witness[child] = places[holder], holder, edge
+    return np.array(keeper, dtype=np.int32), witness
 
 
 def _edges(
@@ -95,7 +105,8 @@ def _edges(
     rows = [np.flatnonzero(a_held), np.flatnonzero(b_held)]
     child = np.concatenate([pairs[rows[0], 0], pairs[rows[1], 1]])
     holder = np.concatenate([pairs[rows[0], 1], pairs[rows[1], 0]])
-    strict = np.concatenate([~b_held[rows[0]], ~a_held[rows[1]]])
+    wider = _wider(verdicts["cover_a"], verdicts["cover_b"]), _wider(verdicts["cover_b"], verdicts["cover_a"])
+    strict = np.concatenate([(~b_held & wider[0])[rows[0]], (~a_held & wider[1])[rows[1]]])
     flipped = np.concatenate([np.zeros(len(rows[0]), np.bool_), np.ones(len(rows[1]), np.bool_)])
     order = np.lexsort((holder, child))
     starts = np.searchsorted(child[order], np.arange(len(compositions) + 1))
@@ -108,18 +119,49 @@ def _edges(
     )
 
 
+def _wider(inner: Float32Array, outer: Float32Array) -> NDArray[np.bool_]:
+    """Whether the outer one of two pictures shows much more than what it lacks of the inner one; covers (m,) each."""
+    return np.asarray(1 - outer > _WIDER * (1 - inner))
+
+
 def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     """Which pictures are compositions around other ones, (count,).
 
     Where an edge is hard to see, verdicts on one picture differ: it is a composition when more pictures are
-    embedded in it than are copies of it, and not far fewer than are taken for parts of it.
+    embedded in it than are copies of it, and not far fewer than are taken for parts of it. Or when no edge is seen at
+    all, as between white margins: when more copies of one cut of it than of itself are there, it was added to.
     """
     # The outer one of two is the one that the other one does not cover.
     outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
-    embedded = np.bincount(outer[verdicts["kind"] == Kind.EMBEDDED], minlength=count)
+    inside = np.isin(verdicts["kind"], (Kind.EMBEDDED, Kind.COLLAGE))
+    embedded = np.bincount(outer[inside], minlength=count)
     parts = np.bincount(outer[verdicts["kind"] == Kind.PART], minlength=count)
     copies = np.bincount(pairs[verdicts["kind"] == Kind.COPY].ravel(), minlength=count)
-    return np.asarray((embedded > copies) & (_PARTS_EACH * embedded >= parts))
+    found = (embedded > copies) & (_PARTS_EACH * embedded >= parts)
+    return np.asarray(found | (_cut_alike(pairs, verdicts, outer, count) > copies))
+
+
+def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, count: int) -> NDArray[np.int64]:
+    """Of each picture: how many parts of it lie on plain ground and show exactly what some other part shows, (count,).
+
+    Crops that are made of one picture, one by one, show different parts of it.
+    """
+    whole = (verdicts["kind"] == Kind.COPY) & (np.minimum(verdicts["area_a"], verdicts["area_b"]) >= _SAME_CUT)
+    alike = pairs[whole]
+    beyond = np.where(outer == pairs[:, 1], verdicts["margin_b"], verdicts["margin_a"])
+    part = np.flatnonzero((verdicts["kind"] == Kind.PART) & (beyond == Margin.GROUND))
+    holder, inner = outer[part].astype(np.int64), (pairs[part].sum(axis=1) - outer[part]).astype(np.int64)
+    # Every (holder, inner) is a number; an inner one counts where the same holder has a copy of it as well.
+    held = holder * count + inner
+    ends = np.concatenate([alike, alike[:, ::-1]]).astype(np.int64)
+    order = np.argsort(ends[:, 0], kind="stable")
+    ends = ends[order]
+    first, last = (np.searchsorted(ends[:, 0], inner, side) for side in ("left", "right"))
+    times = last - first
+    row = np.repeat(np.arange(len(part)), times)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times) + np.repeat(first, times)
+    again = np.isin(holder[row] * count + ends[place, 1], held)
+    return np.bincount(holder[np.unique(row[again])], minlength=count)
 
 
 def _with_last(rank: Rows, last: NDArray[np.bool_]) -> Rows:
@@ -133,32 +175,31 @@ def _positions(rank: Rows, edges: _Edges) -> Rows:
     """Place of each picture in the order of asking: a depth-first walk, best first, holders before the held."""
     if not edges.strict.any():
         return rank
-    count = len(rank)
-    best_first = np.argsort(rank)
-    entered = np.zeros(count, dtype=np.bool_)
-    position = np.full(count, -1, dtype=np.int32)
+    starts, waited_for = _strict_holders(rank, edges)
+    entered, position = bytearray(len(rank)), [-1] * len(rank)
     placed = 0
-    for first in best_first:
+    for first in np.argsort(rank).tolist():
         stack = [first]
         while stack:
             picture = stack[-1]
             if not entered[picture]:
                 entered[picture] = True
-                stack.extend(_waited_for(edges, picture, rank, entered))
+                holders = waited_for[starts[picture] : starts[picture + 1]]
+                stack.extend(holder for holder in holders.tolist() if not entered[holder])
                 continue
             stack.pop()
             if position[picture] < 0:
                 position[picture] = placed
                 placed += 1
-    return position
+    return np.array(position, dtype=np.int32)
 
 
-def _waited_for(edges: _Edges, picture: np.int32, rank: Rows, entered: NDArray[np.bool_]) -> Rows:
-    """Strict holders of a picture that were not met yet, the best one last."""
-    start, end = edges.starts[picture], edges.starts[picture + 1]
-    holders = edges.holder[start:end][edges.strict[start:end]]
-    holders = holders[~entered[holders]]
-    return holders[np.argsort(-rank[holders])]
+def _strict_holders(rank: Rows, edges: _Edges) -> tuple[list[int], Rows]:
+    """Where each picture's holders begin that it cannot stand for, (n + 1,), and these, the best one of each last."""
+    child = np.repeat(np.arange(len(rank)), np.diff(edges.starts))[edges.strict]
+    holder = edges.holder[edges.strict]
+    starts: list[int] = np.searchsorted(child, np.arange(len(rank) + 1)).tolist()
+    return starts, holder[np.lexsort((-rank[holder], child))]
 
 
 def bridges(grouping: Grouping, ledger: Ledger, accepted: Collection[Kind]) -> Pairs:

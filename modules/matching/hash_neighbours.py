@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 #: Bits by which two hashes may differ.
 MAX_DISTANCE = 8
-#: Partners to which a picture is compared in each of the four orders.
-_WINDOW = 3
+#: Partners to which a picture is compared in each of the four orders: one more round finds who stands behind it.
+_WINDOW = 1
 _CHUNK = 16
 
 Rows = NDArray[np.int32]

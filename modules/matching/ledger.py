@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,34 @@ def to_pairs(keys: Keys, count: int) -> Pairs:
     np.floor_divide(keys, max(count, 1), out=pairs[:, 0], casting="unsafe")
     np.remainder(keys, max(count, 1), out=pairs[:, 1], casting="unsafe")
     return pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found for some pictures. left, right: pairs of rows (m,). asked: the pictures, (k,).
+
+    crowded: bool (k,), whether one has more partners than could be named: it may find others when these are gone.
+    """
+
+    left: Pairs
+    right: Pairs
+    asked: Pairs
+    crowded: NDArray[np.bool_]
+
+
+def best_partners(
+    left: NDArray[np.integer], right: NDArray[np.integer], weight: NDArray[np.floating], most: int
+) -> tuple[NDArray[np.intp], NDArray[np.integer]]:
+    """Which of the pairs (m,) are among the ``most`` heaviest of their left one, each right one counted once.
+
+    Also the left ones that have more than that, ascending. Of equal weights the lower right one comes first.
+    """
+    order = np.lexsort((-weight, right, left))
+    again = (np.diff(left[order], prepend=-1) == 0) & (np.diff(right[order], prepend=-1) == 0)
+    order = order[~again]
+    order = order[np.lexsort((right[order], -weight[order], left[order]))]
+    place = np.arange(len(order)) - np.searchsorted(left[order], left[order])
+    return order[place < most], np.unique(left[order[place >= most]])
 
 
 class PairSet:
@@ -93,6 +123,11 @@ class Ledger:
         """Those of the pairs, int32 (m, 2), that were not judged yet, unique and sorted."""
         fresh = pairs[self.is_unknown(pairs)]
         return to_pairs(np.unique(to_keys(fresh, self.count)), self.count)
+
+    def judged(self) -> Pairs:
+        """All pairs, int32 (m, 2), sorted."""
+        self._settle()
+        return to_pairs(self._known, self.count)
 
     def related(self) -> tuple[Pairs, Verdicts]:
         """Pairs, int32 (m, 2) sorted, that are anything to each other, and their verdicts (m,)."""

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.matching.agreement import covered
-from modules.matching.geometry import Matrix, Size, inverse, scale_of
-from modules.records import VERDICT_DTYPE, Kind, UInt8Array
+from modules.matching.agreement import centre, filled, placed
+from modules.matching.composition import LEAST_FILL, setting
+from modules.matching.evidence import Evidence
+from modules.matching.geometry import Matrix, inverse, scale_of
+from modules.records import VERDICT_DTYPE, Grade, Kind, UInt8Array
 
 Verdicts = NDArray[Any]
 
@@ -19,18 +21,15 @@ Verdicts = NDArray[Any]
 HELD_COVER = 0.9
 #: A part may show its content at most this much finer (pixels a side) than the picture that holds it.
 MAX_FINER = 1.5
-#: A composition counts as a copy of the picture in it only if that fills this share of it: a collage does not.
-EMBEDDED_COVER = 0.5
+#: The same of a picture in a composition: screens enlarge it to their width.
+MAX_FINER_INSIDE = 4.0
 #: Colour distance, in levels of the worst channel, within which a border is one plain colour.
 _PLAIN = 24
 #: Share of an uncovered region that must have its colour for the region to be a plain border.
 _PLAIN_SHARE = 0.98
-#: A side is cut when the step across it is this many times the picture's own change beside it, plus a margin.
-_CUT_RATIO = 1.6
-_CUT_MARGIN = 8.0
-#: Share of the sides, by length, that must be cut.
-_CUT_SHARE = 0.6
-_SAMPLES = 48
+_SEAM = np.ones((5, 5), np.uint8)
+#: Pixels that are looked at to see whether a region is plain.
+_ENOUGH = 400
 
 
 def covers(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[float, float]:
@@ -43,19 +42,26 @@ def covers(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[float, float]:
 
 def _share(inner: UInt8Array, outer: UInt8Array, matrix: Matrix) -> float:
     """Share of ``outer`` on which ``inner`` lies."""
-    mask = covered(matrix, inner, outer)
-    # The seam is half this and half that; it belongs to neither.
-    seam = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.bool_)
-    rest = outer[~seam]
-    if len(rest) == 0 or _is_plain(rest):
+    height, width = outer.shape[:2]
+    mask = filled(placed(matrix, inner), height, width)
+    share: float = cv2.countNonZero(mask) / (height * width)
+    if share == 1.0:
         return 1.0
-    return float(mask.mean())
+    # The seam is half this and half that; it belongs to neither.
+    rest = outer[::2, ::2][cv2.dilate(mask, _SEAM)[::2, ::2] == 0]
+    if len(rest) == 0 or _is_plain(rest[:: 1 + len(rest) // _ENOUGH]):
+        return 1.0
+    return share
 
 
 def _is_plain(pixels: UInt8Array) -> bool:
     """Whether pixels, uint8 (n, 3), are of one colour but for JPEG noise."""
-    distance = np.abs(pixels.astype(np.float32) - np.median(pixels, axis=0)).max(axis=1)
-    return bool((distance <= _PLAIN).mean() >= _PLAIN_SHARE)
+    channels = pixels.T.astype(np.int16)
+    ordered = np.sort(channels, axis=1)
+    # Twice the median, a whole number.
+    middle = ordered[:, (len(pixels) - 1) // 2] + ordered[:, len(pixels) // 2]
+    near = np.logical_and.reduce(np.abs(2 * channels - middle[:, None]) <= 2 * _PLAIN)
+    return bool(np.count_nonzero(near) >= _PLAIN_SHARE * len(pixels))
 
 
 def relate(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[Kind, float, float]:
@@ -64,64 +70,10 @@ def relate(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[Kind, float, f
     if cover_a >= HELD_COVER and cover_b >= HELD_COVER:
         return Kind.COPY, cover_a, cover_b
     if cover_a >= HELD_COVER:
-        return (Kind.EMBEDDED if _is_pasted(matrix, a, b) else Kind.PART), cover_a, cover_b
+        return setting(matrix, a, b, cover_b), cover_a, cover_b
     if cover_b >= HELD_COVER:
-        return (Kind.EMBEDDED if _is_pasted(inverse(matrix), b, a) else Kind.PART), cover_a, cover_b
+        return setting(inverse(matrix), b, a, cover_a), cover_a, cover_b
     return Kind.RELATED, cover_a, cover_b
-
-
-def _is_pasted(matrix: Matrix, inner: UInt8Array, outer: UInt8Array) -> bool:
-    """Whether ``inner`` ends at an edge in ``outer`` where a crop of it would go on.
-
-    Of the sides that have something of ``outer`` beyond them, most must be cut, by length.
-    """
-    height, width = inner.shape[:2]
-    corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
-    corners = corners @ matrix[:2, :2].T + matrix[:2, 2]
-    cut = whole = 0.0
-    centre = corners.mean(axis=0)
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        length = float(np.linalg.norm(end - start))
-        if length < 4:
-            continue
-        outward = np.array([end[1] - start[1], start[0] - end[0]]) / length
-        if outward @ (start - centre) < 0:
-            outward = -outward
-        verdict = _is_cut(outer, start, end, outward)
-        if verdict is not None:
-            whole += length
-            cut += length * verdict
-    return whole > 0 and cut > _CUT_SHARE * whole
-
-
-def _is_cut(outer: UInt8Array, start: Matrix, end: Matrix, outward: Matrix) -> bool | None:
-    """Whether the picture changes abruptly across a side; None where nothing lies beyond it."""
-    along = start + np.linspace(0.08, 0.92, _SAMPLES)[:, None] * (end - start)
-    lines = {offset: along + offset * outward for offset in (-6, -2, 2, 6)}
-    height, width = outer.shape[:2]
-    beyond = lines[6]
-    inside = ((beyond >= 0) & (beyond <= [width - 1, height - 1])).all(axis=1)
-    if inside.mean() < 0.75:
-        return None
-    values = {offset: _sampled(outer, line) for offset, line in lines.items()}
-    across = _step(values[-2], values[2])
-    beside = 0.5 * (_step(values[-6], values[-2]) + _step(values[2], values[6]))
-    return across > _CUT_RATIO * beside + _CUT_MARGIN
-
-
-def _sampled(picture: UInt8Array, places: Matrix) -> NDArray[np.float32]:
-    sampled = cv2.remap(
-        picture,
-        places[:, 0].astype(np.float32)[None],
-        places[:, 1].astype(np.float32)[None],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(sampled[0], dtype=np.float32)
-
-
-def _step(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
-    return float(np.abs(left - right).max(axis=1).mean())
 
 
 def verdict(
@@ -134,15 +86,23 @@ def verdict(
     turn: float = 0.0,
     agreement: float = 0.0,
     inliers: int = 0,
+    grade: Grade = Grade.STRICT,
 ) -> Verdicts:
     """One verdict, an array of VERDICT_DTYPE without dimensions."""
-    return np.array((kind, cover_a, cover_b, scale, mirrored, turn, agreement, inliers), dtype=VERDICT_DTYPE)
+    found = np.zeros((), dtype=VERDICT_DTYPE)
+    found["kind"], found["scale"], found["mirrored"], found["turn"] = kind, scale, mirrored, turn
+    found["cover_a"] = found["area_a"] = cover_a
+    found["cover_b"] = found["area_b"] = cover_b
+    found["agreement"], found["inliers"] = agreement, inliers
+    found["grade"] = Grade.NONE if kind == Kind.NONE else grade
+    return found
 
 
 def orient(verdicts: Verdicts) -> Verdicts:
     """The same verdicts, any shape of VERDICT_DTYPE, with a and b swapped."""
     swapped = verdicts.copy()
-    swapped["cover_a"], swapped["cover_b"] = verdicts["cover_b"], verdicts["cover_a"]
+    for name in ("cover", "area", "margin", "grey", "drawn"):
+        swapped[f"{name}_a"], swapped[f"{name}_b"] = verdicts[f"{name}_b"], verdicts[f"{name}_a"]
     known = verdicts["scale"] > 0
     swapped["scale"] = np.where(known, 1 / np.where(known, verdicts["scale"], 1), 0)
     # Undoing a turn turns back; undoing a mirroring followed by a turn is that very thing again.
@@ -150,12 +110,19 @@ def orient(verdicts: Verdicts) -> Verdicts:
     return swapped
 
 
+def demand(verdicts: Verdicts, least: Grade) -> Verdicts:
+    """The same verdicts, any shape of VERDICT_DTYPE; those of a lower grade say that the pictures are different."""
+    demanded = verdicts.copy()
+    demanded["kind"] = np.where(verdicts["grade"] >= least, verdicts["kind"], Kind.NONE)
+    return demanded
+
+
 def holds(verdicts: Verdicts, relations: Collection[Kind], *, any_resolution: bool = False) -> NDArray[np.bool_]:
     """Whether b of each verdict (n,) may stand for a: shows it whole and not much coarser, in an accepted way.
 
     A copy may be of any resolution, because the better one is asked to stand for the other first. A part is
     held by what it is a part of. Of a picture and a composition around it, the picture stands for the
-    composition, never the other way round, and not for a collage of which it fills less than half. Of two
+    composition, never the other way round, and neither for a collage in which it is one of several. Of two
     pictures of one scene each may stand for the other. any_resolution: a part and a composition too may be held by
     something much coarser: where another keep policy than quality was asked for, detail is not what counts.
     """
@@ -168,8 +135,8 @@ def holds(verdicts: Verdicts, relations: Collection[Kind], *, any_resolution: bo
     composed = (
         (kind == Kind.EMBEDDED)
         & (verdicts["cover_b"] >= HELD_COVER)
-        & (verdicts["cover_a"] >= EMBEDDED_COVER)
-        & fine_enough
+        & (verdicts["cover_a"] >= LEAST_FILL)
+        & ((verdicts["scale"] * MAX_FINER_INSIDE >= 1) | any_resolution)
     )
     held = np.zeros(kind.shape, dtype=np.bool_)
     scene = kind == Kind.SCENE
@@ -180,8 +147,8 @@ def holds(verdicts: Verdicts, relations: Collection[Kind], *, any_resolution: bo
     return held
 
 
-def pixel_scale(matrix: Matrix, a: UInt8Array, b: UInt8Array, size_a: Size, size_b: Size) -> float:
+def pixel_scale(matrix: Matrix, a: Evidence, b: Evidence) -> float:
     """Stored pixels of b for one of a. matrix: thumbnail pixels of a to those of b."""
-    grown = scale_of(matrix)
-    shrunk_a, shrunk_b = (max(size) / float(max(t.shape[:2])) for size, t in ((size_a, a), (size_b, b)))
+    grown = scale_of(matrix, centre(a.grey))
+    shrunk_a, shrunk_b = (max(picture.size) / float(max(picture.grey.shape)) for picture in (a, b))
     return grown * shrunk_b / shrunk_a

@@ -23,7 +23,7 @@ class Default:
 #: Same picture: the cosine from which on an extractor proposes a pair. Geometry decides, so too low costs time only.
 #: Same scene: each extractor's part in the rule that decides. By an extractor's name or what stands before its colon.
 DEFAULTS: Mapping[Match, Mapping[str, Default]] = {
-    "same-picture": {"perceptual": Default(0.55, calibrated=True), "clip": Default(0.6), "efficientnet": Default(0.5)},
+    "same-picture": {"perceptual": Default(0.75, calibrated=True), "clip": Default(0.6), "efficientnet": Default(0.5)},
     "same-scene": {
         "perceptual": Default(0.9, calibrated=True),
         "clip": Default(0.9),
@@ -66,7 +66,7 @@ class Thresholds:
         return cls(least, tuple(uncalibrated))
 
     def describe(self) -> str:
-        """One line: ``clip 0.90 (uncalibrated), perceptual 0.55``."""
+        """One line: ``clip 0.90 (uncalibrated), perceptual 0.75``."""
         marks = {name: " (uncalibrated)" for name in self.uncalibrated}
         return ", ".join(f"{name} {least:.2f}{marks.get(name, '')}" for name, least in self.least.items())
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.features.base import Extractor
+from modules.matching.ledger import Found, best_partners
 from modules.records import Float32Array
 
 #: Neighbours, at most, of each mirrored or turned variant of a picture.
@@ -38,25 +39,43 @@ Vectors = NDArray[Any]
 
 
 def vector_neighbours(
-    vectors: Vectors, extractor: Extractor, rows: Rows, *, least: float, k: int
-) -> Iterator[tuple[Rows, Rows]]:
-    """Pairs of rows that are near each other as they are, mirrored or turned; pieces of two (m,) arrays.
+    vectors: Vectors, extractor: Extractor, rows: Rows, asking: Rows, *, least: float, k: int, variants: bool
+) -> Iterator[Found]:
+    """Neighbours of pictures as they are and, with ``variants``, mirrored and turned; in pieces.
 
-    vectors: float16 (n, d) of length 1, of all pictures. rows: those to look at. least: cosine below which a
-    neighbour is not worth a look. k: neighbours of a picture, at most; of each variant at most VARIANT_NEIGHBOURS.
-    Memory: the index, 4 d bytes a row up to FLAT_ROWS rows and d + 8 above, and one batch.
+    vectors: float16 (n, d) of length 1, of all pictures. rows: those to look at, ascending. asking: those of them whose
+    neighbours are looked for. least: cosine below which a neighbour is not worth a look. k: neighbours of a picture, at
+    most; of each variant at most VARIANT_NEIGHBOURS. Memory: the index, 4 d bytes a row up to FLAT_ROWS rows and d + 8
+    above, and one batch.
     """
-    if len(rows) < 2:
+    if len(rows) < 2 or not len(asking):
         return
     index, unit = _index(vectors, rows)
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        for number, variant in enumerate(extractor.variants(vectors[batch].astype(np.float32))):
+    for start in range(0, len(asking), _BATCH):
+        batch = asking[start : start + _BATCH]
+        plain = vectors[batch].astype(np.float32)
+        products, places = [], []
+        for number, variant in enumerate(extractor.variants(plain) if variants else [plain]):
             # A picture finds itself first.
             wanted = k + 1 if number == 0 else min(k, VARIANT_NEIGHBOURS)
-            products, places = index.search(_whole(variant, unit), min(wanted, len(rows)))
-            near = (places >= 0) & (products >= least * unit**2)
-            yield np.repeat(batch, near.sum(axis=1)), rows[places[near]]
+            found = index.search(_whole(variant, unit), min(wanted, len(rows)))
+            products.append(found[0])
+            places.append(found[1])
+        near = np.hstack(places) >= 0
+        near &= np.hstack(products) >= least * unit**2
+        yield _nearest(near, np.hstack(products), rows[np.hstack(places)], batch, k)
+
+
+def _nearest(near: NDArray[np.bool_], products: Float32Array, neighbours: Rows, batch: Rows, k: int) -> Found:
+    """The k nearest of all variants' neighbours, (b, m) each, of the pictures of a batch (b,)."""
+    left, column = np.nonzero(near & (neighbours != batch[:, None]))
+    right, product = neighbours[left, column], products[left, column]
+    best, crowded = best_partners(left, right, product, k)
+    cut = np.zeros(len(batch), np.bool_)
+    cut[crowded] = True
+    # As they are, pictures were asked for k partners and themselves.
+    cut |= near[:, : k + 1].all(axis=1) & (near.shape[1] > k)
+    return Found(batch[left[best]], right[best], batch, cut)
 
 
 def _whole(vectors: Vectors, unit: float) -> Float32Array:

@@ -34,6 +34,11 @@ def escape(text: str) -> str:
     return "'" + text if text.startswith(_FORMULA) else text
 
 
+def unescape(text: str) -> str:
+    """The inverse of :func:`escape`."""
+    return text.removeprefix("'")
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> LocalFile:
     """Write UTF-8 with LF line ends, only the cells quoted that need it; equal rows give equal bytes."""
     import pandas as pd  # noqa: PLC0415 - heavy: only where a report is written

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from modules.features.decode import DecodedHeader
 from modules.records import Float32Array, UInt8Array
@@ -22,9 +24,12 @@ _TABLES = np.clip((np.array(_JPEG_LUMINANCE) * _PERCENT + 50) // 100, 1, 255)
 _UNKNOWN_LOSSY = 0.8
 _PALETTE = 0.7
 
-# Qualities that are looked for; the coefficients (row, column) that are looked at, counted in halves up to a range.
-_EARLIER = np.arange(10, 93)
-_WHERE = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2))
+# A picture that shows stronger compression than its file admits is no first copy: this much of the measure is lost.
+_COPIED = 0.97
+# Neighbouring qualities are taken for each other; milder ones than this (93) may hide any of the mild ones.
+_SAME, _MILD = 0.02, 0.965
+
+# Coefficients (row, column) are counted by size, in halves up to a range.
 _RANGE, _STEPS = 160, 2
 # A comb that is no accident; fewer coefficients than this tell nothing.
 _COMB, _LEAST_COUNT = 0.25, 300
@@ -37,49 +42,61 @@ def jpeg_quality(table: tuple[int, ...]) -> int:
     return int(_QUALITY[np.abs(_TABLES - np.array(table)).sum(axis=1).argmin()])
 
 
-def _waves() -> Float32Array:
-    """The DCT-II basis pictures (ITU-T T.81, A.3.3) of the coefficients looked at, float32 (64, n)."""
-    rows, columns = np.arange(8)[:, None], np.arange(8)
-    basis = np.cos(np.pi * rows * (2 * columns + 1) / 16) * np.where(rows == 0, np.sqrt(1 / 8), 0.5)
-    return np.stack([np.outer(basis[i], basis[j]).ravel() for i, j in _WHERE], axis=1).astype(np.float32)
+class _Search:
+    """Some of the coefficients of a block (row, column), and the qualities that are looked for in them."""
+
+    def __init__(self, where: tuple[tuple[int, int], ...], qualities: NDArray[np.int64]) -> None:
+        rows, columns = np.arange(8)[:, None], np.arange(8)
+        # The DCT-II basis pictures of ITU-T T.81, A.3.3.
+        basis = np.cos(np.pi * rows * (2 * columns + 1) / 16) * np.where(rows == 0, np.sqrt(1 / 8), 0.5)
+        waves = np.stack([np.outer(basis[i], basis[j]).ravel() for i, j in where], axis=1)
+        self.qualities = qualities
+        self._waves = (waves * _STEPS).astype(np.float32)
+        values = np.arange(_RANGE * _STEPS + 1)[None, :, None] / _STEPS
+        self._steps = _TABLES[qualities - 1][:, [8 * row + column for row, column in where]].T
+        steps = self._steps[:, None, :]
+        # 1 at multiples of the step, -1 between them, (coefficients x values, n). Values below half a step are zeros of
+        # any step: they say nothing.
+        combs = np.cos(2 * np.pi * values / steps) * (values > steps / 2)
+        self._combs = combs.reshape(-1, len(qualities)).astype(np.float32)
+
+    def __call__(self, blocks: Float32Array) -> int:
+        """The quality that left its steps in blocks, float32 (n, 64); 100 if none of those looked for did."""
+        bins = _RANGE * _STEPS + 2
+        found = np.minimum(np.rint(np.abs(blocks @ self._waves)), bins - 1).astype(np.intp)
+        found += np.arange(found.shape[1]) * bins
+        counted = np.bincount(found.ravel(), minlength=found.shape[1] * bins).reshape(-1, bins)[:, :-1]
+        fits = counted.reshape(-1).astype(np.float32) @ self._combs
+        # How many values are larger than each: in steps of a half, those above half a step are above the step itself.
+        larger = counted.sum(axis=1, keepdims=True) - counted.cumsum(axis=1)
+        counts = np.take_along_axis(larger, self._steps, axis=1).sum(axis=0)
+        fits = np.where(counts >= _LEAST_COUNT, fits / np.maximum(counts, 1), 0)
+        if fits.max() < _COMB:
+            return 100
+        return int(self.qualities[np.argmax(fits >= _NEARLY * fits.max())])
 
 
-def _combs() -> tuple[Float32Array, Float32Array]:
-    """For every coefficient, value and quality: 1 at multiples of the step, -1 between, and whether it counts.
-
-    Both float32 (coefficients, values, qualities). Values below half a step are zeros of any step: they say nothing.
-    """
-    values = np.arange(-_RANGE * _STEPS, _RANGE * _STEPS + 1)[None, :, None] / _STEPS
-    steps = _TABLES[_EARLIER - 1][:, [8 * row + column for row, column in _WHERE]].T[:, None, :]
-    counts = np.abs(values) > steps / 2
-    return (np.cos(2 * np.pi * values / steps) * counts).astype(np.float32), counts.astype(np.float32)
+# Low frequencies are seldom zero after strong compression; weak compression has steps that can be told from rounding
+# to whole grey levels only at high ones.
+_STRONG = _Search(((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2)), np.arange(10, 93))
+_WEAK = _Search(((2, 3), (3, 2), (3, 3), (2, 4), (4, 2), (3, 4), (4, 3), (4, 4)), np.arange(88, 99))
 
 
-_WAVES = _waves()
-_COMBS, _COUNTS = _combs()
-
-
-def earlier_quality(native: UInt8Array) -> int:
+def earlier_quality(native: UInt8Array, *, weak: bool = False) -> int:
     """The IJG quality, 10 to 92, that a picture was once compressed with whatever its file says; 100 if none shows.
 
     Quantisation leaves DCT coefficients near multiples of its steps; the steps of the IJG tables are tried together.
-    Only shows while the picture keeps its 8 x 8 grid. native: uint8 (h, w), grey, cut at multiples of 8. Source:
-    Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG detection and quantizer estimation", IEEE
-    Transactions on Image Processing 2003.
+    Only shows while the picture keeps its 8 x 8 grid. native: uint8 (h, w), grey, cut at multiples of 8. weak: those up
+    to 98 are looked for too. Source: Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG
+    detection and quantizer estimation", IEEE Transactions on Image Processing 2003.
     """
     height, width = (side // 8 for side in native.shape)
     if not height or not width:
         return 100
-    blocks = native[: height * 8, : width * 8].reshape(height, 8, width, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
-    found = np.rint((blocks.astype(np.float32) @ _WAVES) * _STEPS).astype(np.int64) + _RANGE * _STEPS
-    bins = 2 * _RANGE * _STEPS + 1
-    histograms = np.stack([np.bincount(np.clip(column, -1, bins) + 1, minlength=bins + 2)[1:-1] for column in found.T])
-    fits = np.einsum("kv,kvq->q", histograms.astype(np.float32), _COMBS)
-    counts = np.einsum("kv,kvq->q", histograms.astype(np.float32), _COUNTS)
-    fits = np.where(counts >= _LEAST_COUNT, fits / np.maximum(counts, 1), 0)
-    if fits.max() < _COMB:
-        return 100
-    return int(_EARLIER[np.argmax(fits >= _NEARLY * fits.max())])
+    part = native[: height * 8, : width * 8]
+    blocks = part.reshape(height, 8, width, 8).transpose(0, 2, 1, 3).reshape(-1, 64).astype(np.float32)
+    quality = _STRONG(blocks)
+    return _WEAK(blocks) if weak and quality == 100 else quality
 
 
 def blockiness(native: UInt8Array) -> float:
@@ -89,30 +106,47 @@ def blockiness(native: UInt8Array) -> float:
     quality assessment of JPEG compressed images", ICIP 2002 (its blockiness term).
     """
     excess = []
-    for picture in (native.astype(np.int16), native.astype(np.int16).T):
-        if picture.shape[1] < 24:
-            continue
-        steps = np.abs(np.diff(picture, axis=1)).sum(axis=0) / picture.shape[0]
-        edge = steps[7::8].mean()
-        near = (steps[6::8][: len(steps[7::8])].mean() + steps[8::8].mean()) / 2
-        excess.append((edge - near) / (near + 1))
+    height, width = native.shape
+    if width >= 24:
+        steps = cv2.reduce(cv2.absdiff(native[:, 1:], native[:, :-1]), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+        excess.append(_excess(steps.ravel() / height))
+    if height >= 24:
+        steps = cv2.reduce(cv2.absdiff(native[1:], native[:-1]), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+        excess.append(_excess(steps.ravel() / width))
     return float(np.clip(np.mean(excess) * 2, 0, 1)) if excess else 0.0
+
+
+def _excess(steps: NDArray[np.float64]) -> float:
+    """Of mean steps between neighbouring columns or rows: those at the edges of blocks beside those next to them."""
+    edge = steps[7::8].mean()
+    near = (steps[6::8][: len(steps[7::8])].mean() + steps[8::8].mean()) / 2
+    return float((edge - near) / (near + 1))
 
 
 def compression(header: DecodedHeader, native: UInt8Array | None) -> float:
     """How little compression took away, 0 to 1.
 
-    The file's own parameters or the traces of stronger earlier compression, less visible blocks. native: a part of the
+    The worst of what the file's own parameters, the traces of earlier compression and visible blocks tell; a copy of
+    something that was compressed more than its own file is worth a little less than that one. native: a part of the
     picture at its own size, grey, cut at multiples of 8; None where there is none.
     """
-    earlier = earlier_quality(native) if native is not None else 100
+    own = _own(header)
+    if native is None:
+        return own
+    is_jpeg = header.quantisation is not None
+    earlier = _value(earlier_quality(native, weak=not is_jpeg or own > _MILD))
+    # What shows in a JPEG file is mostly its own.
+    copied = earlier < own - (_SAME if is_jpeg else 0)
+    least = min(earlier if copied else own, 1 - 0.5 * blockiness(native))
+    return float(_COPIED * least if copied else least)
+
+
+def _own(header: DecodedHeader) -> float:
     if header.quantisation is not None and len(header.quantisation) == 64:
-        base = _value(min(jpeg_quality(header.quantisation), earlier))
-    elif header.palette:
-        base = min(_PALETTE, _value(earlier))
-    else:
-        base = min(1.0 if header.lossless else _UNKNOWN_LOSSY, _value(earlier))
-    return base if native is None else float(base * (1 - 0.5 * blockiness(native)))
+        return _value(jpeg_quality(header.quantisation))
+    if header.palette:
+        return _PALETTE
+    return 1.0 if header.lossless else _UNKNOWN_LOSSY
 
 
 def _value(quality: int) -> float:

@@ -21,6 +21,6 @@ class Analyse:
         return self.analyser.analyse(
             data,
             facts=self.families.facts in wanted,
-            keypoints=self.families.keypoints in wanted,
+            keypoints=not wanted.isdisjoint((self.families.keypoints, self.families.codes)),
             extractors=frozenset(name for name, family in self.families.vectors.items() if family in wanted),
         )

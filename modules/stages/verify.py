@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from modules.bounded_queue import Cancellation
 from modules.deduplication import MATCHER_FINGERPRINT, verify_pairs
 from modules.errors import RetryLaterError
-from modules.matching.relations import orient
-from modules.records import VERDICT_DTYPE, Pictures
+from modules.matching.common_ground import families
+from modules.matching.evidence import Evidence, evidence_of
+from modules.matching.relations import demand, orient
+from modules.records import VERDICT_DTYPE, Grade, Pictures
 from modules.state.arrays import load_verdicts
 from modules.state.index import ScratchIndex
 from modules.state.keypoint_file import KeypointFile
@@ -28,8 +31,10 @@ from modules.worker_pool import WorkerCrashedError, WorkerPool
 log = logging.getLogger(__name__)
 
 VERDICTS_FAMILY = f"verdicts/{MATCHER_FINGERPRINT}"
-#: Pairs of one task: some tenth of a second of work, so that the way to the process costs nothing beside it.
-TASK_PAIRS = 64
+#: Pairs of one task, at least and at most, and tasks for each process: the way to it costs as much as one pair.
+LEAST_PAIRS, MOST_PAIRS, TASKS_EACH = 16, 256, 4
+#: Pairs that a process looks at together, and bytes of the pictures that it holds unpacked, some 150 kB each.
+BLOCK_PAIRS, HELD_BYTES = 32, 64 << 20
 #: Seconds that one task may take; a healthy one needs a thousandth of it.
 TASK_TIMEOUT = 120.0
 
@@ -39,21 +44,53 @@ Verdicts = NDArray[Any]
 
 def verify_task(file: KeypointFile, pairs: Pairs, sizes: Pairs) -> Verdicts:
     """In a worker process: verdicts, (m,), of pairs, (m, 2); sizes: their (width, height), (m, 2, 2)."""
-    keypoints = {int(picture): file.read(int(picture)) for picture in np.unique(pairs)}
-    shapes = sizes.tolist()
-    return verify_pairs(
-        [
-            (keypoints[a], keypoints[b], (size[0][0], size[0][1]), (size[1][0], size[1][1]))
-            for (a, b), size in zip(pairs.tolist(), shapes, strict=True)
-        ]
-    )
+    found = []
+    for start in range(0, len(pairs), BLOCK_PAIRS):
+        block = slice(start, start + BLOCK_PAIRS)
+        tasks = zip(pairs[block].tolist(), sizes[block].tolist(), strict=True)
+        found.append(
+            verify_pairs([(_held.get(file, a, of_a), _held.get(file, b, of_b)) for (a, b), (of_a, of_b) in tasks])
+        )
+    return np.concatenate(found)
+
+
+class _Held:
+    """Pictures that were compared last, unpacked: one is compared with many others, most often soon after."""
+
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[tuple[KeypointFile, int], Evidence] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, file: KeypointFile, picture: int, size: Sequence[int]) -> Evidence:
+        """The evidence of one; size: (width, height)."""
+        key = file, picture
+        found = self._pictures.get(key)
+        if found is not None:
+            self._pictures.move_to_end(key)
+            return found
+        found = self._pictures[key] = evidence_of(file.read(picture), (size[0], size[1]))
+        self._bytes += found.nbytes
+        while self._bytes > HELD_BYTES:
+            self._bytes -= self._pictures.popitem(last=False)[1].nbytes
+        return found
+
+
+_held = _Held()
+
+
+def _neighbours_together(pairs: Pairs) -> NDArray[np.intp]:
+    """An order of pairs, (m, 2), in which those that share pictures, directly or by others, follow each other."""
+    pictures, ends = np.unique(pairs, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    return np.lexsort((ends[:, 1], ends[:, 0], families(np.asarray(ends, np.int32), len(pictures))[ends[:, 0]]))
 
 
 class Verifier:
     """Called with pairs, int32 (m, 2), i < j, as often as matching wants; every verdict is kept in shards.
 
     A pair is always verified from the lower SHA-256 to the higher one, so that its verdict does not depend on which
-    other pictures there are. clock: monotonic seconds. advance: told how many pairs are done.
+    other pictures there are. least: the grade that counts; verdicts of all grades are kept. clock: monotonic seconds.
+    advance: told how many pairs are done.
     """
 
     def __init__(
@@ -71,6 +108,7 @@ class Verifier:
         shard_rows: int,
         shard_seconds: float,
         advance: Callable[[int], None],
+        least: Grade = Grade.NORMAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._thread = thread
@@ -85,6 +123,7 @@ class Verifier:
         self._shard_rows = shard_rows
         self._shard_seconds = shard_seconds
         self._advance = advance
+        self._least = least
         self._clock = clock
         self._sizes = np.stack([pictures.width, pictures.height], axis=1)
         self._file: KeypointFile | None = None
@@ -102,7 +141,7 @@ class Verifier:
             self._verify_new(pairs[~known], ordered[~known])
         _, verdicts = self._cache.look_up(pairs)
         verdicts[swapped] = orient(verdicts[swapped])
-        return verdicts
+        return demand(verdicts, self._least)
 
     def close(self) -> None:
         """Close the cache's database."""
@@ -119,11 +158,11 @@ class Verifier:
     def _verify_new(self, pairs: Pairs, ordered: Pairs) -> None:
         """Verify pairs that no cache knows, in tasks, and commit their verdicts as they come."""
         file = self._keypoints_of(pairs)
-        starts = range(0, len(pairs), TASK_PAIRS)
-        tasks = (
-            (file, ordered[start : start + TASK_PAIRS], self._sizes[ordered[start : start + TASK_PAIRS]])
-            for start in starts
-        )
+        together = _neighbours_together(pairs)
+        pairs, ordered = pairs[together], ordered[together]
+        step = min(max(len(pairs) // (TASKS_EACH * self._pool.workers), LEAST_PAIRS), MOST_PAIRS)
+        blocks = (ordered[start : start + step] for start in range(0, len(ordered), step))
+        tasks = ((file, block, self._sizes[block]) for block in blocks)
         begun = done = 0
         verdicts: list[Verdicts] = []
         since = self._clock()
@@ -169,8 +208,11 @@ class Verifier:
         wanted[pairs] = True
         if self._file is None or (wanted & ~self._held).any():
             tables = read_family(self._thread, self._state_prefix, self._keypoints_family)
-            path = self._scratch / f"keypoints-{int(wanted.sum())}.bin"
-            self._file = KeypointFile.build(path, tables, self._index.indices, wanted)
+            if self._file is None:
+                path = self._scratch / "keypoints.bin"
+                self._file = KeypointFile.build(path, tables, self._index.indices, wanted)
+            else:
+                self._file = self._file.grow(tables, self._index.indices, wanted)
             self._held = wanted
         return self._file
 

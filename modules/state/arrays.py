@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import StateError
+from modules.features.codes import MAX_CODES, ROW_BYTES
+from modules.matching.local_neighbours import LocalCodes
 from modules.records import VERDICT_DTYPE
 from modules.state.index import ScratchIndex
-from modules.state.schemas import vectors_of, verdicts_of
+from modules.state.schemas import shas_of, vectors_of, verdicts_of
 from modules.state.shards import read_family
 from modules.store_thread import StoreThread
 
@@ -35,6 +38,26 @@ def load_vectors(
     if lost := int(np.count_nonzero(~found)):
         raise StateError(f"the vectors of {lost} pictures are missing from {family}; run again")
     return vectors
+
+
+def load_codes(index: ScratchIndex, thread: StoreThread, state_prefix: str, family: str, scratch: Path) -> LocalCodes:
+    """Codes of all numbered pictures, in a file of 1,120 bytes a picture that is mapped into memory.
+
+    scratch: that file, which does not exist yet. Raises StateError when a picture's are missing.
+    """
+    count = index.numbered()
+    codes = np.memmap(scratch, np.uint8, "w+", shape=(max(count, 1), MAX_CODES, ROW_BYTES))[:count]
+    counts = np.zeros(count, np.uint8)
+    found = np.zeros(count, np.bool_)
+    for table in read_family(thread, state_prefix, family):
+        numbers = index.indices(shas_of(table))
+        for number, data in zip(numbers.tolist(), table.column("codes").to_pylist(), strict=True):
+            if number >= 0:
+                rows = np.frombuffer(data, np.uint8).reshape(-1, ROW_BYTES)
+                codes[number, : len(rows)], counts[number], found[number] = rows, len(rows), True
+    if lost := int(np.count_nonzero(~found)):
+        raise StateError(f"the codes of {lost} pictures are missing from {family}; run again")
+    return LocalCodes(codes, counts)
 
 
 def load_verdicts(

@@ -19,11 +19,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from modules.features.base import fingerprint
+from modules.features.codes import VERSION as CODES_VERSION
+from modules.features.codes import codes
 from modules.records import Processed
 from modules.state.index import ScratchIndex
 from modules.state.schemas import (
     CatalogueRow,
     catalogue_table,
+    codes_table,
     facts_table,
     keypoints_table,
     vectors_table,
@@ -55,9 +59,14 @@ class Families:
         )
 
     @property
+    def codes(self) -> str:
+        """Binary codes of the keypoints, small enough to be read of all pictures at once."""
+        return f"codes/{fingerprint('codes', CODES_VERSION, self.keypoints)}"
+
+    @property
     def all(self) -> frozenset[str]:
         """Every one of them, as WorkItem.families and the index speak of them."""
-        return frozenset((self.facts, self.keypoints, *self.vectors.values()))
+        return frozenset((self.facts, self.keypoints, self.codes, *self.vectors.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,9 @@ def _tables(families: Families, rows: Sequence[Processed]) -> dict[str, tuple[li
     analysed = [(sha, row.analysis) for sha, row in first.items() if row.analysis is not None]
     keypoints = [(sha, analysis.keypoints) for sha, analysis in analysed if analysis.keypoints is not None]
     if keypoints:
-        tables[families.keypoints] = [sha for sha, _ in keypoints], keypoints_table(keypoints)
+        shas = [sha for sha, _ in keypoints]
+        tables[families.keypoints] = shas, keypoints_table(keypoints)
+        tables[families.codes] = shas, codes_table((sha, codes(one)) for sha, one in keypoints)
     facts = [(sha, analysis.facts) for sha, analysis in analysed if analysis.facts is not None]
     if facts:
         tables[families.facts] = [sha for sha, _ in facts], facts_table(facts)

@@ -22,14 +22,16 @@ _ABSENT = -1
 
 
 class KeypointFile:
-    """Keypoints by picture number, readable from any thread and process; pickles as its path alone.
+    """Keypoints by picture number, readable from any thread and process; pickles as its path and a number.
 
-    The offsets (8 bytes a picture) lie beside it and are mapped into memory, one copy for all processes.
+    The offsets (8 bytes a picture) lie beside it and are mapped into memory, one copy for all processes. A grown file
+    equals the one that it grew from: what was read of that one is as good.
     """
 
-    def __init__(self, path: Path) -> None:
-        """``path``: as given to :meth:`build`."""
+    def __init__(self, path: Path, grown: int = 0) -> None:
+        """``path``: as given to :meth:`build`; grown: how often it did."""
         self._path = path
+        self._grown = grown
 
     @classmethod
     def build(
@@ -44,8 +46,27 @@ class KeypointFile:
         path: a file that does not exist yet. indices: SHA-256 sums uint8 (k, 32) to numbers int32 (k,), -1 for unknown
         ones. Memory: one table and 8 bytes a picture. Raises StateError when a wanted picture has none.
         """
-        offsets = np.full(len(wanted), _ABSENT, np.int64)
-        with path.open("xb") as file:
+        path.touch(exist_ok=False)
+        return cls(path)._write(tables, indices, wanted, np.full(len(wanted), _ABSENT, np.int64))
+
+    def grow(
+        self,
+        tables: Iterable[pa.Table],
+        indices: Callable[[UInt8Array], NDArray[np.int32]],
+        wanted: NDArray[np.bool_],
+    ) -> KeypointFile:
+        """The same with those of the ``wanted`` that it lacks, as :meth:`build` takes them; this one stays readable."""
+        larger = type(self)(self._path, self._grown + 1)
+        return larger._write(tables, indices, wanted, np.load(_offsets_path(self._path, self._grown)))
+
+    def _write(
+        self,
+        tables: Iterable[pa.Table],
+        indices: Callable[[UInt8Array], NDArray[np.int32]],
+        wanted: NDArray[np.bool_],
+        offsets: NDArray[np.int64],
+    ) -> KeypointFile:
+        with self._path.open("ab") as file:
             for table in tables:
                 numbers = indices(shas_of(table))
                 columns = [table.column(name) for name in ("points", "descriptors", "thumb")]
@@ -57,17 +78,23 @@ class KeypointFile:
                         file.write(_HEADER.pack(*map(len, values)) + b"".join(values))
         if lost := int(np.count_nonzero(wanted & (offsets == _ABSENT))):
             raise StateError(f"the keypoints of {lost} pictures are missing from the state; run again")
-        np.save(_offsets_path(path), offsets)
-        return cls(path)
+        np.save(_offsets_path(self._path, self._grown), offsets)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, KeypointFile) and self._path == other._path
+
+    def __hash__(self) -> int:
+        return hash(self._path)
 
     def read(self, i: int) -> Keypoints:
         """Keypoints of picture ``i``. Raises KeyError when it was not wanted."""
-        return _reader(self._path).read(i)
+        return _reader(self._path, self._grown).read(i)
 
 
 class _Reader:
-    def __init__(self, path: Path) -> None:
-        self._offsets = np.load(_offsets_path(path), mmap_mode="r")
+    def __init__(self, path: Path, grown: int) -> None:
+        self._offsets = np.load(_offsets_path(path, grown), mmap_mode="r")
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
 
@@ -82,10 +109,10 @@ class _Reader:
 
 
 @functools.lru_cache(maxsize=8)
-def _reader(path: Path) -> _Reader:
+def _reader(path: Path, grown: int) -> _Reader:
     """One open file per process and path: a handle comes anew with every task."""
-    return _Reader(path)
+    return _Reader(path, grown)
 
 
-def _offsets_path(path: Path) -> Path:
-    return path.with_name(path.name + ".offsets.npy")
+def _offsets_path(path: Path, grown: int) -> Path:
+    return path.with_name(f"{path.name}.offsets-{grown}.npy")

@@ -23,7 +23,7 @@ FROM (SELECT picture, min(key) AS key FROM outcomes WHERE reason IS NULL GROUP B
 
 _PICTURES = """
 SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
-    f.texture, f.phash
+    f.content, f.texture, f.phash
 FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
 WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
 """
@@ -70,7 +70,7 @@ WHERE o.place > ?1 ORDER BY o.place LIMIT ?2
 
 _FAILURES = "SELECT key, size, reason FROM outcomes WHERE key > ?1 AND reason IS NOT NULL ORDER BY key LIMIT ?2"
 
-_MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression")
+_MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression", "content")
 _FACTS_DTYPE = np.dtype(
     [(name, np.int64) for name in ("width", "height", "size")]
     + [(name, np.float32) for name in (*_MEASURES, "texture")]
@@ -91,6 +91,7 @@ class Score(Protocol):
         contrast: Float32Array,
         noise: Float32Array,
         compression: Float32Array,
+        content: Float32Array,
     ) -> Float32Array:
         """All arrays (n,)."""
 
@@ -121,7 +122,7 @@ class ScratchIndex(RankIndex):
         return int(self._one("SELECT count(*) FROM numbered"))
 
     def pictures(self, score: Score, keep: Sequence[SortKey], source: str) -> Pictures:
-        """The numbered pictures as columns: 68 bytes of memory each, and 28 more while they are read.
+        """The numbered pictures as columns: 88 bytes of memory each, and 24 more while they are read.
 
         keep, source: as in :meth:`rank`, which this does too.
         """
@@ -135,10 +136,13 @@ class ScratchIndex(RankIndex):
         width, height = facts["width"].astype(np.int32), facts["height"].astype(np.int32)
         columns = {name: np.ascontiguousarray(facts[name]) for name in _FACTS_DTYPE.names or ()}
         del facts
-        quality = score(width, height, **{name: columns.pop(name) for name in _MEASURES})
+        measured = {name: columns.pop(name) for name in _MEASURES}
+        quality = score(width, height, **measured)
+        del measured["contrast"]
         rank = self.rank(quality, keep, source)
         hashes = columns["phash"].view(np.uint64)
-        return Pictures(shas, width, height, columns["size"], quality, columns["texture"], hashes, rank)
+        size, texture = columns["size"], columns["texture"]
+        return Pictures(shas, width, height, size, quality, **measured, texture=texture, phash=hashes, rank=rank)
 
     def indices(self, shas: UInt8Array) -> NDArray[np.int32]:
         """Numbers of pictures by SHA-256, uint8 (k, 32) to int32 (k,); -1 for bytes that are none of this run's."""

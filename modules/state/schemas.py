@@ -39,6 +39,7 @@ FACTS = pa.schema(
         ("contrast", pa.float32()),
         ("noise", pa.float32()),
         ("compression", pa.float32()),
+        ("content", pa.float32()),
         ("texture", pa.float32()),
         ("dominant_colours", pa.int32()),
         ("palette", pa.binary()),
@@ -50,6 +51,7 @@ FACTS = pa.schema(
     ]
 )
 KEYPOINTS = pa.schema([("sha", _SHA), ("points", pa.binary()), ("descriptors", pa.binary()), ("thumb", pa.binary())])
+CODES = pa.schema([("sha", _SHA), ("codes", pa.binary())])
 VERDICTS = pa.schema(
     [("sha_a", _SHA), ("sha_b", _SHA)]
     + [(name, pa.from_numpy_dtype(VERDICT_DTYPE[name])) for name in VERDICT_DTYPE.names or ()]
@@ -148,6 +150,11 @@ def keypoints_table(rows: Iterable[tuple[bytes, Keypoints]]) -> pa.Table:
         KEYPOINTS,
         ((sha, k.points.astype("<u2").tobytes(), k.descriptors.tobytes(), k.thumb) for sha, k in rows),
     )
+
+
+def codes_table(rows: Iterable[tuple[bytes, UInt8Array]]) -> pa.Table:
+    """CODES of (sha, codes uint8 (n, 20)) pairs."""
+    return to_table(CODES, ((sha, codes.tobytes()) for sha, codes in rows))
 
 
 def keypoints_of(points: bytes, descriptors: bytes, thumb: bytes) -> Keypoints:

@@ -16,7 +16,8 @@ def pictures(tmp_path: Path) -> Path:
     folder.mkdir()
     for number in range(2):
         draw_picture(number).save(folder / f"{number}.png")
-    draw_picture(0).save(folder / "zero again.jpg", quality=70)
+    smaller = draw_picture(0)
+    smaller.reduce(2).save(folder / "zero again.jpg", quality=70)
     return folder
 
 

@@ -85,7 +85,7 @@ def request(source: Path) -> dict[str, Any]:
 
 
 def test_shots_of_one_scene_come_together_by_their_vectors(source: Path) -> None:
-    run(source, match="same-scene", threshold=("0.75",))
+    run(source, match="same-scene", threshold=("0.75",), keep=("lexi",))
     scenes = {
         frozenset({"scene1 a.png", "scene1 again.png", "scene1 b.jpg", "scene1 c.jpg"}),
         frozenset({"scene2 a.png", "scene2 b.jpg", "scene2 c.jpg"}),

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from modules.matching.agreement import nearly_identical, same_but_for_brightness
-from modules.records import UInt8Array
+from modules.matching.agreement import compare
+from modules.matching.plain import nearly_identical, same_but_for_brightness
+from modules.records import Float32Array, UInt8Array
+from tests.drawings import leaves
 
 
 def soft(seed: int, strength: float = 30.0) -> UInt8Array:
@@ -41,3 +43,41 @@ def test_plain_colours_colour_changes_and_other_shapes_differ() -> None:
     assert not same_but_for_brightness(picture, picture[:, :, ::-1])
     assert not same_but_for_brightness(picture, picture[:, :100])
     assert not same_but_for_brightness(picture, 255 - picture)
+
+
+def detailed(seed: int) -> UInt8Array:
+    """A picture of many small leaves, as small as a thumbnail."""
+    return np.asarray(cv2.resize(np.asarray(leaves(seed)), (128, 96), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def grey(picture: UInt8Array) -> Float32Array:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.float32)
+
+
+def striped(picture: UInt8Array, every: int = 12, width: int = 2) -> UInt8Array:
+    drawn = picture.copy()
+    for top in range(5, len(picture), every):
+        drawn[top : top + width] = 221
+    return drawn
+
+
+def test_what_is_drawn_over_a_picture_does_not_part_it_from_itself() -> None:
+    picture = detailed(1)
+    found = compare(grey(picture), grey(lit(striped(picture), 0.9, 10)), np.eye(3))
+    assert found.share >= 0.85
+    assert found.block <= 0.1
+
+
+def test_what_is_drawn_over_two_pictures_does_not_join_them() -> None:
+    for one, other in ((1, 2), (3, 4)):
+        found = compare(grey(striped(detailed(one), 16)), grey(striped(detailed(other), 16)), np.eye(3))
+        assert found.strength < 0.6
+
+
+def test_the_end_of_a_picture_is_no_edge_in_it() -> None:
+    # 91 rows are no whole number of tiles, and all texture is in the upper half.
+    picture = np.full((91, 128), 200, np.float32)
+    picture[8:40, 8:120] = grey(detailed(1))[8:40, 8:120]
+    found = compare(picture, picture, np.eye(3))
+    assert found.share == 1.0
+    assert found.tiles <= 70

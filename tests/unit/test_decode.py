@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from modules.errors import PictureError
-from modules.features.decode import WORKING_SIDE, Decoded, decode
+from modules.features.decode import WORKING_SIDE, Decoded, decode, shrink
 from modules.records import UInt8Array
 
 LIMIT = 10_000_000
@@ -329,3 +329,12 @@ def test_native_part() -> None:
     small = decode(saved(Image.fromarray(reference()), "PNG"), LIMIT).native
     assert small is not None
     assert np.array_equal(small, grey_reference())
+
+
+def test_shrinking_what_is_small_enough_changes_nothing() -> None:
+    large = cv2.resize(reference(), (1001, 667), interpolation=cv2.INTER_CUBIC)
+    small = shrink(large, 160)
+    assert small.shape == (107, 160, 3)
+    assert shrink(small, 160) is small
+    wanted = cv2.resize(large, (160, 107), interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - wanted).mean() < 2

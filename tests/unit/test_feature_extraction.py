@@ -11,11 +11,19 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from modules.errors import PictureError
-from modules.feature_extraction import Analyser, init_worker
+from modules.feature_extraction import (
+    Analyser,
+    facts_fingerprint,
+    init_worker,
+    keypoints_fingerprint,
+)
 from modules.features.perceptual import Perceptual
-from modules.records import Analysis
+from modules.matching.evidence import decode_thumb
+from modules.records import Analysis, Effort
+from tests.pictures import encode
 
 ALL = frozenset(["perceptual"])
+EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "thorough")
 
 
 def jpeg() -> bytes:
@@ -51,6 +59,39 @@ def test_another_process_finds_the_same() -> None:
     assert np.array_equal(there.keypoints.descriptors, here.keypoints.descriptors)
     assert there.keypoints.thumb == here.keypoints.thumb
     assert np.array_equal(there.pixels["perceptual"], here.pixels["perceptual"])
+
+
+def test_every_effort_measures_the_same_things_and_keeps_what_it_found_apart() -> None:
+    points, found = {}, {}
+    for effort in EFFORTS:
+        analysis = Analyser((Perceptual(),), 10**8, effort).analyse(jpeg(), facts=True, keypoints=True, extractors=ALL)
+        assert analysis.facts is not None
+        assert analysis.keypoints is not None
+        assert (analysis.facts.width, analysis.facts.height, analysis.facts.size) == (640, 427, len(jpeg()))
+        assert max(decode_thumb(analysis.keypoints.thumb).shape) == 128
+        assert analysis.pixels["perceptual"].shape == (64, 64, 1)
+        points[effort] = len(analysis.keypoints.points)
+        found[effort] = analysis
+    assert points["fast"] == 0 < points["balanced"] < points["thorough"]
+    assert found["balanced"].facts == found["thorough"].facts
+    assert facts_fingerprint("balanced") == facts_fingerprint("thorough") != facts_fingerprint("fast")
+    assert len({keypoints_fingerprint(effort) for effort in EFFORTS}) == 3
+    for analysis in found.values():
+        assert np.array_equal(analysis.pixels["perceptual"], found["balanced"].pixels["perceptual"])
+
+
+def test_a_fast_run_sees_quality_much_alike() -> None:
+    picture = Image.open(io.BytesIO(jpeg()))
+    enlarged = encode(picture.resize((960, 640)))
+    for effort in EFFORTS:
+        analyser = Analyser((), 10**8, effort)
+        original, copy = (
+            analyser.analyse(data, facts=True, keypoints=False, extractors=frozenset()).facts
+            for data in (jpeg(), enlarged)
+        )
+        assert original is not None
+        assert copy is not None
+        assert original.sharpness > copy.sharpness + 0.15  # its finest frequencies are not empty
 
 
 def test_bad_bytes_are_one_clean_reason() -> None:

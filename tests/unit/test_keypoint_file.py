@@ -31,12 +31,14 @@ def indices(shas: UInt8Array) -> NDArray[np.int32]:
     return np.where(first < 100, first, np.int32(-1))
 
 
+TABLES = (
+    keypoints_table([(sha(i), keypoints(i)) for i in (2, 120, 0)]),
+    keypoints_table([(sha(2), keypoints(7)), (sha(1), keypoints(1)), (sha(3), keypoints(3))]),
+)
+
+
 def build(path: Path, wanted: list[bool]) -> KeypointFile:
-    tables = [
-        keypoints_table([(sha(i), keypoints(i)) for i in (2, 120, 0)]),
-        keypoints_table([(sha(2), keypoints(7)), (sha(1), keypoints(1)), (sha(3), keypoints(3))]),
-    ]
-    return KeypointFile.build(path, tables, indices, np.array(wanted))
+    return KeypointFile.build(path, TABLES, indices, np.array(wanted))
 
 
 def same(a: Keypoints, b: Keypoints) -> bool:
@@ -53,6 +55,20 @@ def test_the_wanted_ones_are_read_by_number_and_the_first_row_counts(tmp_path: P
         assert same(file.read(i), keypoints(i))
     with pytest.raises(KeyError):
         file.read(1)
+
+
+def test_a_grown_file_has_more_and_equals_the_one_before_which_stays(tmp_path: Path) -> None:
+    file = build(tmp_path / "k", [True, False, False, False])
+    size = (tmp_path / "k").stat().st_size
+    grown = file.grow(TABLES, indices, np.array([True, False, True, False]))
+    assert same(grown.read(0), keypoints(0))
+    assert same(grown.read(2), keypoints(2))
+    assert same(file.read(0), keypoints(0))
+    with pytest.raises(KeyError):
+        file.read(2)
+    assert grown == file
+    assert hash(grown) == hash(file)
+    assert (tmp_path / "k").stat().st_size > size
 
 
 def test_another_process_reads_the_same(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from modules.features.hashes import phash
-from modules.features.keypoints import MAX_KEYPOINTS, keypoints, mirror_descriptors
+from modules.features.keypoints import RECIPES, keypoints, mirror_descriptors
 from modules.records import UInt8Array
 
 
@@ -21,7 +21,8 @@ def test_keypoints_are_spread_and_deterministic(photo: UInt8Array) -> None:
     found, again = keypoints(photo), keypoints(photo)
     assert found.points.dtype == np.uint16
     assert found.descriptors.dtype == np.uint8
-    assert 100 < len(found.points) <= MAX_KEYPOINTS
+    assert RECIPES["balanced"] is not None
+    assert 100 < len(found.points) <= RECIPES["balanced"].most
     assert found.descriptors.shape == (len(found.points), 128)
     assert np.array_equal(found.points, again.points)
     assert np.array_equal(found.descriptors, again.descriptors)

@@ -52,9 +52,10 @@ def quality(
     contrast: Float32Array,
     noise: Float32Array,
     compression: Float32Array,
+    content: Float32Array,
 ) -> Float32Array:
     assert width.dtype == height.dtype == np.int32
-    return (sharpness + 2 * exposure + 4 * contrast + 8 * noise + 16 * compression).astype(np.float32)
+    return (sharpness + 2 * exposure + 4 * contrast + 8 * noise + 16 * compression) * content.astype(np.float32)
 
 
 def pictures_of(index: ScratchIndex, *keep: str) -> Pictures:

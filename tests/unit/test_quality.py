@@ -15,11 +15,11 @@ from modules.feature_extraction import Analyser
 from modules.features.decode import DecodedHeader, decode
 from modules.quality.colour import correlation, dominant_colours, hsv_histogram, mean_correlation, palette
 from modules.quality.compression import compression, earlier_quality, jpeg_quality
-from modules.quality.measures import contrast, edges, exposure, fineness, noise, noise_level, sharpness
+from modules.quality.measures import content, contrast, edges, exposure, fineness, noise, noise_level, sharpness
 from modules.quality.score import score
 from modules.records import UInt8Array
 
-MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression")
+MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression", "content")
 NAMES = ["china", "flower", "astronaut", "coffee", "chelsea", "rocket"]
 
 
@@ -64,6 +64,21 @@ def grey_of(picture: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+@pytest.mark.parametrize("tone", [0, 255, 90])
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_borders_and_corners_are_no_content(name: str, tone: int) -> None:
+    picture = photo(name)
+    assert content(grey_of(picture)) >= 0.98
+    framed = cv2.copyMakeBorder(picture, 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=(tone,) * 3)
+    shown = picture.size / framed.size
+    assert content(grey_of(framed)) == pytest.approx(shown, abs=0.03)
+    height, width = picture.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), 45, 0.5)
+    turned = cv2.warpAffine(picture, turn, (width, height), borderMode=cv2.BORDER_CONSTANT, borderValue=(tone,) * 3)
+    assert content(grey_of(turned)) < 0.75
+    assert rated(as_png(framed)) < rated(as_png(picture)) + 1.5
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_worse_copies_score_lower(name: str) -> None:
     picture = photo(name)
@@ -85,11 +100,10 @@ def test_worse_copies_score_lower(name: str) -> None:
 
 
 def test_resolution_counts_most() -> None:
-    low, high = np.zeros(1, np.float32), np.ones(1, np.float32)
-    large = score(np.array([4000], np.int32), np.array([3000], np.int32), **dict.fromkeys(MEASURES, low))
-    small = score(
-        np.array([640], np.int32), np.array([480], np.int32), **dict.fromkeys(MEASURES, low) | {"noise": high}
-    )
+    high = np.ones(1, np.float32)
+    bad = dict.fromkeys(MEASURES, np.zeros(1, np.float32)) | {"content": high}
+    large = score(np.array([4000], np.int32), np.array([3000], np.int32), **bad)
+    small = score(np.array([640], np.int32), np.array([480], np.int32), **bad | {"noise": high})
     assert large.dtype == np.float32
     assert large[0] > small[0]
     assert 0 <= small[0] <= large[0] <= 100

@@ -63,7 +63,13 @@ def test_the_owners_names_stand_plain_in_the_environment(tmp_path: Path) -> None
 
 def test_every_setting_can_come_from_the_environment_and_from_yaml(tmp_path: Path) -> None:
     samples: dict[str, str] = {"features": "perceptual, other", "relations": "copy,embedded", "uniques": "skip"}
-    samples |= {"dry_run": "true", "scratch": str(tmp_path), "max_download_workers": "40"}
+    samples |= {
+        "dry_run": "true",
+        "effort": "fast",
+        "strictness": "strict",
+        "scratch": str(tmp_path),
+        "max_download_workers": "40",
+    }
     samples |= {name: name for name in ("source", "output", "state")}
     samples |= {"clip_output": "both", "match": "same-scene", "log_format": "json", "gpu_memory_fraction": "0.5"}
     for name in Settings.model_fields:

@@ -133,6 +133,7 @@ def test_records_survive_their_tables() -> None:
         contrast=0.125,
         noise=1.0,
         compression=0.75,
+        content=0.5,
         texture=1.0,
         dominant_colours=5,
         palette=bytes(range(20)),

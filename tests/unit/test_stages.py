@@ -28,7 +28,7 @@ from modules.state.shards import ShardWriter, list_shards
 from modules.store_thread import StoreThread
 
 FAMILIES = Families("facts/f", "keypoints/k", {"perceptual": "vectors/perceptual/v"})
-FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, b"", 7, bytes(128), "", "", False)
+FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, b"", 7, bytes(128), "", "", False)
 KEYPOINTS = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8), b"thumb")
 
 

@@ -15,7 +15,7 @@ def test_defaults_say_which_of_them_nobody_measured() -> None:
     assert list(found.least) == NAMES
     assert found.least["perceptual"] == DEFAULTS["same-picture"]["perceptual"].least
     assert found.uncalibrated == ("clip", "efficientnet")
-    assert found.describe() == "clip 0.60 (uncalibrated), efficientnet 0.50 (uncalibrated), perceptual 0.55"
+    assert found.describe() == "clip 0.60 (uncalibrated), efficientnet 0.50 (uncalibrated), perceptual 0.75"
 
 
 def test_the_two_matches_have_defaults_of_their_own() -> None:

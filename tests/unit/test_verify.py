@@ -9,12 +9,16 @@ import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.errors import RetryLaterError
+from modules.matching.evidence import evidence_of
 from modules.matching.keep import Keep
+from modules.matching.relations import verdict
 from modules.quality.score import score
-from modules.records import Keypoints
+from modules.records import Grade, Keypoints, Kind
+from modules.stages import verify
 from modules.stages.verify import VERDICTS_FAMILY, Verifier
 from modules.state.keypoint_file import KeypointFile
 from modules.worker_pool import WorkerPool
+from tests.drawings import analysed, as_png, leaves
 from tests.state import FAMILIES, STATE, WANTED, State, blob, item, processed
 
 
@@ -24,6 +28,20 @@ class Deadly(KeypointFile):
     def read(self, picture: int) -> Keypoints:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
+
+
+class Counted(KeypointFile):
+    """Has the same picture under every number, and notes which was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: list[int] = []
+
+    def read(self, i: int) -> Keypoints:
+        self.asked.append(i)
+        found = analysed(as_png(leaves(1, (64, 48)))).keypoints
+        assert found is not None
+        return found
 
 
 def no_setup() -> None:
@@ -37,29 +55,62 @@ def state(tmp_path: Path) -> Iterator[State]:
     state.close()
 
 
-def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_path: Path) -> None:
+def verifier_of(state: State, tmp_path: Path, pool: WorkerPool, least: Grade = Grade.NORMAL) -> Verifier:
+    """On the two pictures of a new state."""
     blobs = [blob("a"), blob("b")]
     index, writer = state.start(blobs)
     state.commit(index, writer, [processed(item(b), b.key) for b in blobs])
     index.number_pictures(WANTED)
+    return Verifier(
+        state.thread,
+        state_prefix=STATE,
+        writer=writer,
+        index=index,
+        pictures=index.pictures(score, Keep.parse(["quality"]).order, "c/in/"),
+        keypoints_family=FAMILIES.keypoints,
+        pool=pool,
+        cancel=Cancellation(threading.Event()),
+        scratch=tmp_path,
+        shard_rows=10,
+        shard_seconds=1000.0,
+        advance=lambda count: None,
+        least=least,
+    )
+
+
+@pytest.mark.parametrize(("least", "kind"), [(Grade.LENIENT, Kind.COPY), (Grade.NORMAL, Kind.NONE)])
+def test_a_cached_verdict_of_a_lower_grade_does_not_count(
+    state: State, tmp_path: Path, least: Grade, kind: Kind
+) -> None:
+    pairs = np.array([[0, 1]], np.int32)
     with WorkerPool(1, no_setup) as pool:
-        verifier = Verifier(
-            state.thread,
-            state_prefix=STATE,
-            writer=writer,
-            index=index,
-            pictures=index.pictures(score, Keep.parse(["quality"]).order, "c/in/"),
-            keypoints_family=FAMILIES.keypoints,
-            pool=pool,
-            cancel=Cancellation(threading.Event()),
-            scratch=tmp_path,
-            shard_rows=10,
-            shard_seconds=1000.0,
-            advance=lambda count: None,
-        )
+        verifier = verifier_of(state, tmp_path, pool, least)
+        verifier._cache.add(pairs, verdict(Kind.COPY, grade=Grade.LENIENT)[None])
+        assert verifier(pairs)["kind"].tolist() == [kind]
+        verifier.close()
+
+
+def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_path: Path) -> None:
+    with WorkerPool(1, no_setup) as pool:
+        verifier = verifier_of(state, tmp_path, pool)
         verifier._file = Deadly(tmp_path / "keypoints.bin")
         verifier._held[:] = True
         with pytest.raises(RetryLaterError, match="run again"):
             verifier(np.array([[0, 1]], np.int32))
         verifier.close()
     assert state.keys(VERDICTS_FAMILY) == []
+
+
+def test_pairs_of_one_family_are_verified_one_after_the_other() -> None:
+    pairs = np.array([[0, 9], [1, 2], [3, 9], [2, 5], [4, 6], [0, 3], [1, 5]], np.int32)
+    order = verify._neighbours_together(pairs)
+    assert pairs[order].tolist() == [[0, 3], [0, 9], [3, 9], [1, 2], [1, 5], [2, 5], [4, 6]]
+
+
+def test_no_more_pictures_are_held_than_bytes_allow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, held = Counted(tmp_path / "keypoints.bin"), verify._Held()
+    one = evidence_of(file.read(0), (64, 48))
+    monkeypatch.setattr(verify, "HELD_BYTES", 2 * one.nbytes)
+    for picture in (1, 2, 1, 3, 1, 2):
+        assert held.get(file, picture, (64, 48)).nbytes == one.nbytes
+    assert file.asked == [0, 1, 2, 3, 2]

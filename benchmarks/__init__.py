@@ -1,0 +1,1 @@
+"""What was measured, and with which command: see docs/benchmarks.md."""

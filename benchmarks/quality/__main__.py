@@ -1,0 +1,92 @@
+"""How many copies are found, how few pictures are joined wrongly, which copy is kept, and how fast.
+
+    python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
+                                 [--peers VENV] [--blanks N] [--seed N] [--keep FOLDER]
+
+Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits
+of ``tests/edits.py`` and exact copies, and hard negatives. Runs ``main.py`` on it, and the peers that are installed in
+the environment VENV (``python -m venv VENV && VENV/bin/pip install -r benchmarks/peers.txt``), and holds what they
+report against the truth. To tune, take one half of the photographs; to report, the other one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.quality.build import Wanted, build
+from benchmarks.quality.contenders import Answer, ask_ours, ask_peer, installed_peers
+from benchmarks.quality.page import page
+from benchmarks.quality.photographs import find_photographs, make_photographs
+from benchmarks.quality.score import score
+from benchmarks.quality.truth import Row
+
+#: Of the photographs that are not named by --photos: what gets copies; the rest goes into hard negatives.
+SHARE = 0.6
+
+
+def main() -> None:
+    """Command line."""
+    asked = _options()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = asked.keep or Path(scratch) / "quality"
+        photos = asked.folder
+        if photos is None:
+            photos = Path(scratch) / "photographs"
+            make_photographs(photos)
+        rows = _build(asked, photos, folder)
+        print(f"python -m benchmarks.quality {' '.join(sys.argv[1:])}")
+        machine = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
+        print(f"{machine}; {os.getloadavg()[0]:.1f} other processes at work")
+        originals = sum(row.is_original for row in rows)
+        copies = sum(row.is_copy for row in rows)
+        negatives = len(rows) - originals - copies
+        print(f"{len(rows):,} pictures: {originals} originals, {copies:,} copies, {negatives:,} hard negatives\n")
+        judged = [(answer, score(rows, answer.groups, answer.best)) for answer in _answers(asked, folder)]
+        print("\n".join(page(judged, len(rows))))
+
+
+def _build(asked: argparse.Namespace, photos: Path, folder: Path) -> list[Row]:
+    found = find_photographs(photos, asked.half, asked.seed)
+    count = asked.photos if asked.photos is not None else int(SHARE * len(found))
+    try:
+        return build(folder, found, Wanted(count, asked.edits, asked.negatives, asked.blanks), asked.seed)
+    except ValueError as error:
+        sys.exit(f"{photos}: {error}")
+
+
+def _answers(asked: argparse.Namespace, folder: Path) -> list[Answer]:
+    images = folder / "images"
+    answers = [answer for effort in asked.effort for answer in ask_ours(images, folder / effort, effort)]
+    if asked.peers is not None:
+        methods = installed_peers(asked.peers)
+        answers += [ask_peer(images, asked.peers, method, folder / f"{method}.csv") for method in methods]
+    return answers
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, metavar="PHOTOS", help="a folder of photographs, all different")
+    parser.add_argument("--half", choices=("a", "b"), help="every other photograph (default: all)")
+    parser.add_argument("--photos", type=int, metavar="N", help="photographs that get copies (default: 60 %% of them)")
+    parser.add_argument("--edits", type=int, default=8, metavar="N", help="edits of each (default: 8)")
+    parser.add_argument("--negatives", type=int, default=12, metavar="N", help="hard negatives a family (default: 12)")
+    parser.add_argument("--blanks", type=int, default=1000, metavar="N", help="blank pictures (default: 1000)")
+    parser.add_argument("--effort", type=lambda names: names.split(","), default=["fast", "balanced", "thorough"])
+    parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave pictures, truth.csv and reports there")
+    asked = parser.parse_args()
+    if asked.peers is not None and not (asked.peers / "bin/python").exists():
+        parser.error(f"--peers {asked.peers}: there is no bin/python in it; name an environment made by python -m venv")
+    if asked.keep is not None and asked.keep.exists():
+        parser.error(f"--keep {asked.keep} is there already: name a folder that is not, or remove it")
+    return asked
+
+
+if __name__ == "__main__":
+    main()

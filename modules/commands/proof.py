@@ -1,0 +1,86 @@
+"""One duplicate proven anew, in a worker process: its witness matches it and holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from modules.deduplication import verify_pair
+from modules.errors import PictureError
+from modules.feature_extraction import Analyser
+from modules.matching.evidence import Evidence, evidence_of
+from modules.matching.relations import holds, orient
+from modules.records import Effort, Grade, Kind
+
+#: Relations that pixels can prove; others rest on vectors.
+PROVABLE = {kind.name.lower(): kind for kind in (Kind.EXACT, Kind.COPY, Kind.PART, Kind.EMBEDDED)}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What the report says of a picture, and its bytes. relation: to its witness, empty for the best one."""
+
+    data: bytes
+    width: int
+    height: int
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the run decided. grade: the least that its verdicts reached. any_resolution: it kept by another policy than
+    quality first, so that a coarser picture may hold a finer one."""
+
+    max_pixels: int
+    effort: Effort
+    grade: Grade
+    any_resolution: bool
+
+
+def prove(rules: Rules, best: Side, duplicates: list[Side]) -> list[str | None]:
+    """For each duplicate why its witness ``best`` does not stand for it, None where it does."""
+    try:
+        witness = _read(rules, best)
+    except PictureError as error:
+        return [f"its witness cannot be used: {error}" for _ in duplicates]
+    return [_refuted(rules, best, witness, one) for one in duplicates]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    sha: bytes
+    evidence: Evidence
+
+
+def _read(rules: Rules, side: Side) -> _Read:
+    """Raises PictureError for bytes that are no picture, or another one than the report says."""
+    analyser = Analyser((), rules.max_pixels, rules.effort)
+    analysis = analyser.analyse(side.data, facts=True, keypoints=True, extractors=frozenset())
+    if analysis.facts is None or analysis.keypoints is None:
+        raise AssertionError("both were asked for")
+    size = (analysis.facts.width, analysis.facts.height)
+    if size != (side.width, side.height):
+        raise PictureError(f"it has {size[0]} x {size[1]} pixels, not {side.width} x {side.height}")
+    return _Read(hashlib.sha256(side.data).digest(), evidence_of(analysis.keypoints, size))
+
+
+def _refuted(rules: Rules, best: Side, witness: _Read, side: Side) -> str | None:
+    try:
+        duplicate = _read(rules, side)
+    except PictureError as error:
+        return f"it cannot be used: {error}"
+    relation = PROVABLE[side.relation]
+    if relation == Kind.EXACT:
+        return None if duplicate.sha == witness.sha else "its bytes are not those of its witness"
+    # As a run does it, from the lower SHA-256 to the higher one.
+    swapped = duplicate.sha > witness.sha
+    pair = (witness.evidence, duplicate.evidence) if swapped else (duplicate.evidence, witness.evidence)
+    found = verify_pair(*pair)
+    found = orient(found) if swapped else found
+    kind = Kind(int(found["kind"]))
+    if kind == Kind.NONE or found["grade"] < rules.grade:
+        return "its witness does not match it: their pixels do not agree"
+    if not holds(found, (relation,), any_resolution=rules.any_resolution):
+        shown = f"shows {float(found['cover_a']):.0%} of it and is {float(found['cover_b']):.0%} shown by it"
+        return f"its witness does not hold it as {side.relation}: the two are {kind.name.lower()}, the witness {shown}"
+    return None

@@ -1,0 +1,233 @@
+"""``check`` from end to end: it proves what a run decided, and finds what is not as the report says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import ImageEnhance
+
+from modules.outputs.csv_file import escape, unescape
+from tests.azurite import Azurite
+from tests.command import imgsieve
+from tests.drawings import leaves
+from tests.pictures import encode
+
+RUN = ("--features", "perceptual", "--workers", "2", "-q")
+Rows = list[dict[str, str]]
+
+
+def files() -> dict[str, bytes]:
+    """Two groups (of 5 and of 2), and a picture alone."""
+    first, second = leaves(1), leaves(2)
+    return {
+        "a.jpg": encode(first, quality=92),
+        "copies/=a.jpg": encode(first.resize((300, 225))),
+        "copies/a dark.jpg": encode(ImageEnhance.Brightness(first).enhance(0.8)),
+        "copies/a part.jpg": encode(first.crop((40, 30, 440, 330))),
+        "copies/exact.jpg": encode(first, quality=92),
+        "b.jpg": encode(second, quality=92),
+        "b low.jpg": encode(second, quality=50),
+        "c.jpg": encode(leaves(3)),
+    }
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("check") / "pics"
+    for name, data in files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    result = imgsieve(folder.parent, "run", str(folder), *RUN)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def report(done: Path, tmp_path: Path) -> Path:
+    """A copy of the report, with run.json beside it, to be changed."""
+    output = done.with_name("pics_deduplicated")
+    for name in ("image_report.csv", "run.json"):
+        (tmp_path / name).write_bytes((output / name).read_bytes())
+    return tmp_path / "image_report.csv"
+
+
+def change(report: Path, edit: Callable[[Rows], None]) -> None:
+    with report.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    edit(rows)
+    with report.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def check(report: Path | str, folder: Path, *more: str, **environ: str) -> tuple[int, list[str], str]:
+    """Exit code, the lines of rows that failed and of the page, and what stderr says."""
+    result = imgsieve(folder, "check", str(report), "--workers", "2", *more, **environ)
+    return result.returncode, result.stdout.splitlines(), result.stderr
+
+
+def test_a_true_report_is_proven(done: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.parent.rglob("*")}
+    code, lines, errors = check(done.with_name("pics_deduplicated") / "image_report.csv", tmp_path, "-q")
+    assert code == 0, errors
+    assert lines == [
+        "8 rows in 3 groups, 5 duplicates",
+        "5 duplicates proven: their witness is kept, matches them and holds them",
+        "0 rows failed",
+    ]
+    assert {path: path.stat().st_mtime_ns for path in done.parent.rglob("*")} == before
+
+
+def other_group(rows: Rows) -> dict[str, str]:
+    """A duplicate of the second group."""
+    return next(row for row in rows if row["Status"] == "Duplicate" and row["Group Size"] == "2")
+
+
+def of_relation(rows: Rows, *names: str) -> dict[str, str]:
+    return next(row for row in rows if row["Relation"] in names)
+
+
+def wrong_witness(rows: Rows) -> None:
+    of_relation(rows, "copy")["Kept Witness"] = next(row["Image Path"] for row in rows if row["Group Size"] == "1")
+
+
+def moved_group(rows: Rows) -> None:
+    """A duplicate in a group of other pictures, and all in its row and in the sizes says so."""
+    row = other_group(rows)
+    rows.remove(row)
+    place = next(n for n, one in enumerate(rows) if one["Group Size"] == "5")
+    best = rows[place]
+    row |= {"Group ID": best["Group ID"], "Kept Witness": escape(best["Image Path"])}
+    rows.insert(place + 1, row)
+    for one in rows:
+        if one["Group ID"] == best["Group ID"]:
+            one["Group Size"] = "6"
+        elif one["Group Size"] == "2":
+            one["Group Size"] = "1"
+
+
+def relation(name: str, *of: str) -> Callable[[Rows], None]:
+    return lambda rows: of_relation(rows, *of).update({"Relation": name})
+
+
+def cell(column: str, value: str) -> Callable[[Rows], None]:
+    return lambda rows: other_group(rows).update({column: value})
+
+
+WRONG: dict[str, tuple[Callable[[Rows], None], str]] = {
+    "another witness": (wrong_witness, "is not the Best row of its group"),
+    "no witness": (cell("Kept Witness", ""), "its witness (none) is not the Best row of its group"),
+    "another picture": (moved_group, "its witness does not match it"),
+    "not exact": (relation("exact", "copy"), "its bytes are not those of its witness"),
+    "not a copy": (relation("copy", "part"), "its witness does not hold it as copy"),
+    "no relation": (relation("cousin", "copy"), "its relation 'cousin' is none"),
+    "a size": (cell("Group Size", "3"), "it counts 3 pictures in its group, its Best row 2"),
+    "a second best": (cell("Status", "Best"), "its group has another Best row"),
+    "other pixels": (cell("Width", "481"), "it has 480 x 360 pixels, not 481 x 360"),
+    "other bytes": (cell("Bytes", "17"), "not 17: it changed since"),
+    "a lost file": (cell("Image Path", "/nowhere/at/all.jpg"), "it is not there"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_row_that_is_not_true_fails_with_the_reason(name: str, report: Path, tmp_path: Path) -> None:
+    edit, reason = WRONG[name]
+    change(report, edit)
+    code, lines, errors = check(report, tmp_path, "-q")
+    assert code == 3, errors
+    failed = [line for line in lines if line.startswith("line ")]
+    assert len(failed) == 1
+    assert reason in failed[0]
+    assert lines[-1] == "1 rows failed"
+
+
+def test_a_missing_row_leaves_a_group_incomplete(report: Path, tmp_path: Path) -> None:
+    change(report, lambda rows: rows.remove(other_group(rows)))
+    code, lines, _ = check(report, tmp_path, "-q")
+    assert code == 3
+    assert any("has 1 rows, not 2" in line for line in lines)
+
+
+def test_a_witness_that_is_gone_fails_all_its_duplicates(done: Path, report: Path, tmp_path: Path) -> None:
+    def lose(rows: Rows) -> None:
+        best = next(row for row in rows if row["Status"] == "Best" and row["Group Size"] == "5")
+        path = best["Image Path"]
+        best["Image Path"] = path + ".gone"
+        for row in rows:
+            if unescape(row["Kept Witness"]) == path:
+                row["Kept Witness"] += ".gone"
+
+    change(report, lose)
+    code, lines, _ = check(report, tmp_path, "-q")
+    assert code == 3
+    assert sum("its witness is not there" in line for line in lines) == 4
+
+
+def test_failing_rows_as_json(report: Path, tmp_path: Path) -> None:
+    change(report, cell("Width", "481"))
+    code, lines, _ = check(report, tmp_path, "-q", "--log-format", "json")
+    assert code == 3
+    failed, page = (json.loads(line) for line in lines)
+    assert failed["event"] == "failed"
+    assert failed["path"].endswith((".jpg",))
+    assert page["failed"] == 1
+    assert page["proven"] == 4
+
+
+BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (lambda path: path.unlink(), "is not there"),
+    "no table": (lambda path: path.write_bytes(b"\xff\xfe\x00 no table"), "cannot be read as a table"),
+    "no column": (lambda path: path.write_text("Image Path\n/a.jpg\n"), "has no column 'Quality Score'"),
+    "no number": (lambda path: change(path, cell("Group ID", "x")), "Group ID is 'x', not a whole number"),
+    "no status": (lambda path: change(path, cell("Status", "Good")), "neither Best nor Duplicate"),
+    "run.json": (lambda path: path.with_name("run.json").write_text("{}"), "run.json is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_report_that_is_none_is_one_clear_line(name: str, report: Path, tmp_path: Path) -> None:
+    spoil, reason = BROKEN[name]
+    spoil(report)
+    code, _, errors = check(report, tmp_path, "-q")
+    assert code == 2
+    assert len(errors.splitlines()) == 1
+    assert reason in errors
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> Iterator[Any]:
+    azurite.make_container("check")
+    with azurite.service() as service:
+        yield service.get_container_client("check")
+        service.delete_container("check")
+
+
+def test_a_report_in_azure_is_proven_there_and_from_a_local_copy(
+    container: Any, azurite: Azurite, tmp_path: Path
+) -> None:
+    for name, data in files().items():
+        container.get_blob_client(f"pics/{name}").upload_blob(data)
+    account = {"AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string}
+    result = imgsieve(tmp_path, "run", "az://check/pics", *RUN, **account)
+    assert result.returncode == 0, result.stderr
+    address = "az://check/pics_deduplicated/image_report.csv"
+    code, lines, errors = check(address, tmp_path, "-q", **account)
+    assert code == 0, errors
+    assert lines[0] == "8 rows in 3 groups, 5 duplicates"
+    local = tmp_path / "image_report.csv"
+    local.write_bytes(container.download_blob("pics_deduplicated/image_report.csv").readall())
+    container.delete_blob("pics/b low.jpg")
+    code, lines, errors = check(local, tmp_path, **account)
+    assert code == 3
+    assert "there is no run.json beside the report" in errors
+    assert [line for line in lines if "it is not there" in line and "az://check/pics/b low.jpg" in line]
+    code, lines, errors = check("az://check/pics_deduplicated/none.csv", tmp_path, "-q", **account)
+    assert code == 2
+    assert errors == "imgsieve: az://check/pics_deduplicated/none.csv is not there: name an image_report.csv\n"
