@@ -20,7 +20,7 @@ from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Grade, Kind
 
 #: Raised by hand when the same two pictures would get another verdict.
-VERSION = 5
+VERSION = 6
 MATCHER_FINGERPRINT = fingerprint("matcher", VERSION)
 
 
@@ -63,6 +63,13 @@ _PERHAPS_ALIKE = 0.2
 _SAME = 0.95
 #: Textured tiles that such an alignment must be seen in: the few of an icon agree by chance.
 _REGISTERED_TILES = 32
+#: Of fewer tiles, down to these, nearly all must agree, and the whole too: a blurred picture has no more.
+_FEWEST_TILES = 20
+SPARSE_LIMITS = {
+    Grade.LENIENT: Limits((0.9,) * 4, 0.05),
+    Grade.NORMAL: Limits((0.92,) * 4, 0.02),
+    Grade.STRICT: Limits((0.97,) * 4, 0.0),
+}
 #: Least strength where all of a picture's pieces lie in another order: tiles at their edges are lost.
 SCATTERED = {Grade.LENIENT: 0.22, Grade.NORMAL: 0.28, Grade.STRICT: 0.5}
 #: Share of the matches that one alignment holds of a picture in one piece.
@@ -95,6 +102,8 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
             if best["grade"] >= Grade.NORMAL:
                 return best
     if max(len(a.places), len(b.places)) < FEW_KEYPOINTS:
+        if likeness(a.coarse, b.coarse) >= _SAME:
+            best = max(best, np.asarray(_verify_boards([(with_board(a), with_board(b))])[0]), key=_grade_of)
         return max(best, _verify_plain(a, b), key=_grade_of)
     if likeness(a.coarse, b.coarse) >= _ALIKE:
         # Stripes, noise and tiny copies leave too few keypoints, where the whole is plain to see.
@@ -239,16 +248,20 @@ def _verify_boards(pairs: Sequence[tuple[Evidence, Evidence]]) -> Verdicts:
 def _verify_registered(alignments: Sequence[Alignment], a: Evidence, b: Evidence) -> Verdicts:
     """By the first of the alignments under which enough agrees, else by the one under which most does."""
     best = relations.verdict(Kind.NONE)
+    flat, same = agreement.are_flat(a, b), likeness(a.coarse, b.coarse) >= _SAME
     for alignment in alignments:
         agreed = agreement.measure(_on_thumbs(alignment, a, b), a, b)
-        demands = FLAT_LIMITS if agreement.are_flat(a, b) else REGISTERED_LIMITS
-        reached = grade(agreed, 0, demands) if agreed.tiles >= _REGISTERED_TILES else Grade.NONE
+        reached = Grade.NONE
+        if agreed.tiles >= _REGISTERED_TILES:
+            reached = grade(agreed, 0, FLAT_LIMITS if flat else REGISTERED_LIMITS)
+        elif same and not flat and agreed.tiles >= _FEWEST_TILES:
+            reached = grade(agreed, 0, SPARSE_LIMITS)
         if reached > _grade_of(best):
             best = _verdict_of(alignment, agreed, reached, a, b)
         if reached >= Grade.NORMAL:
             return best
     # Signs and drawings may have too little to be laid by, and be the same to the pixel.
-    return max(best, _verify_plain(a, b), key=_grade_of) if likeness(a.coarse, b.coarse) >= _SAME else best
+    return max(best, _verify_plain(a, b), key=_grade_of) if same else best
 
 
 def _is_textured(picture: Evidence) -> bool:

@@ -7,12 +7,13 @@ import random
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+from skimage import data
 
 from modules.matching.agreement import Agreement
 from modules.matching.evidence import Evidence
 from modules.matching.relations import Verdicts, demand, verdict
-from modules.matching.verdicts import MIN_TILES, grade, verify_pair
+from modules.matching.verdicts import FEW_KEYPOINTS, MIN_TILES, grade, verify_pair
 from modules.records import Grade, Kind
 from tests.drawings import as_png, evidence, leaves
 from tests.edits import EDITS
@@ -99,6 +100,18 @@ def test_charts_of_the_same_axes_and_other_bars_are_different() -> None:
     one, other = [200, 40, 120, 90, 230, 60, 150, 30], [50, 180, 60, 210, 100, 170, 40, 140]
     assert judge(chart(one), evidence(as_png(chart(other))))["kind"] == Kind.NONE
     assert judge(chart(one).resize((360, 240)), evidence(as_png(chart(one))))["kind"] == Kind.COPY
+
+
+def test_a_blurred_picture_is_the_same_as_its_crop_and_mirror_image_and_as_no_other_blurred_one() -> None:
+    """It has a few keypoints and little texture: laid on each other as wholes, nearly all must agree."""
+    picture = Image.fromarray(data.clock()).convert("RGB")
+    clock = evidence(as_png(picture))
+    assert len(clock.places) < FEW_KEYPOINTS
+    assert judge(picture.crop((9, 6, 394, 293)), clock)["kind"] == Kind.COPY
+    assert judge(ImageOps.mirror(picture), clock)["kind"] == Kind.COPY
+    for degrees in (0, 10, 20):
+        other = Image.fromarray(data.coffee()).rotate(degrees).resize(picture.size)
+        assert judge(other.filter(ImageFilter.GaussianBlur(16)), clock)["kind"] == Kind.NONE
 
 
 def test_the_fewer_places_agree_the_more_of_the_pixels_must() -> None:
