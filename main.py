@@ -32,7 +32,7 @@ STOP_SECONDS = 25.0
 #: The settings that each of the small commands shows as flags. All are read from environment and config.yaml.
 MODEL_FLAGS = ("features", "weights", "clip_output", "devices", "gpus", "gpu_memory_fraction", "batch_size")
 STORE_FLAGS = ("max_download_workers", "num_process_workers", "max_requests_per_second", "scratch")
-RESULT_FLAGS = ("match", "threshold", "k", "keep", "relations", "uniques")
+RESULT_FLAGS = ("effort", "strictness", "match", "threshold", "k", "keep", "relations", "uniques")
 ESTIMATE_FLAGS = ("output", "state", *RESULT_FLAGS, *MODEL_FLAGS, *STORE_FLAGS, "log_format")
 CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
 CHECK_FLAGS = ("num_process_workers", "max_requests_per_second", "scratch", "log_format")

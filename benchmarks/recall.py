@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import shutil
 import sys
 from collections import defaultdict
@@ -21,9 +20,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.quality.build import PLAIN, as_jpeg
 from tests.edits import EDITS
 
-SUFFIXES = (".jpg", ".jpeg")
 COLUMNS = ("name", "group", "level", "transform")
 
 
@@ -31,14 +30,14 @@ def make(photos: Path, folder: Path, count: int, names: list[str], copies: int) 
     """Write pictures and truth. A photograph that is not a JPEG is saved as one, so that GROUP.jpg is true."""
     images = folder / "images"
     images.mkdir(parents=True)
-    sources = sorted(path for path in photos.iterdir() if path.suffix.lower() in (*SUFFIXES, ".png"))[:count]
+    sources = sorted(path for path in photos.iterdir() if path.suffix.lower() in (*PLAIN, ".png"))[:count]
     with (folder / "truth.csv").open("w", newline="") as file:
         truth = csv.writer(file)
         truth.writerow(COLUMNS)
         for seed, source in enumerate(sources):
             group = f"photo{seed:04d}"
             original = images / f"{group}.jpg"
-            _as_jpeg(source, original)
+            as_jpeg(source, original)
             truth.writerow((original.name, group, "original", "original"))
             if seed < copies:
                 shutil.copyfile(original, images / f"{group}_exact.jpg")
@@ -49,16 +48,6 @@ def make(photos: Path, folder: Path, count: int, names: list[str], copies: int) 
                     path = images / f"{group}_{name}{edit.suffix}"
                     path.write_bytes(edit.apply(picture, seed))
                     truth.writerow((path.name, group, edit.level, name))
-
-
-def _as_jpeg(source: Path, target: Path) -> None:
-    if source.suffix.lower() in SUFFIXES:
-        shutil.copyfile(source, target)
-        return
-    out = io.BytesIO()
-    with Image.open(source) as picture:
-        picture.convert("RGB").save(out, "JPEG", quality=95)
-    target.write_bytes(out.getvalue())
 
 
 def score(folder: Path, report: Path) -> None:

@@ -59,7 +59,7 @@ def build(folder: Path, photos: Sequence[Path], wanted: Wanted, seed: int) -> li
 
 def _family(images: Path, photo: Path, group: str, edits: Sequence[str], seed: int) -> list[Row]:
     original = images / f"{group}.jpg"
-    _as_jpeg(photo, original)
+    as_jpeg(photo, original)
     rows = [Row(original.name, group, ORIGINAL, ORIGINAL)]
     with Image.open(original) as opened:
         picture = ImageOps.exif_transpose(opened).convert("RGB")
@@ -75,7 +75,7 @@ def _family(images: Path, photo: Path, group: str, edits: Sequence[str], seed: i
     return rows
 
 
-def _as_jpeg(source: Path, target: Path) -> None:
+def as_jpeg(source: Path, target: Path) -> None:
     """The photograph's own bytes where it is a JPEG, so that its quality is that of real files."""
     if source.suffix.lower() in PLAIN:
         shutil.copyfile(source, target)

@@ -22,7 +22,7 @@ from modules.records import BlobInfo, RunSummary
 from modules.settings import Settings, redact
 from modules.store_thread import StoreThread
 
-_LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "faiss-cpu", "scikit-learn")
+_LIBRARIES = ("numpy", "opencv-python-headless", "pandas", "pillow", "pyarrow", "faiss-cpu")
 
 
 def finish(

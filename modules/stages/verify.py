@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from modules.bounded_queue import Cancellation
 from modules.deduplication import MATCHER_FINGERPRINT, verify_pairs
 from modules.errors import RetryLaterError
+from modules.features.base import fingerprint
 from modules.matching.common_ground import families
 from modules.matching.evidence import Evidence, evidence_of
 from modules.matching.relations import demand, orient
@@ -30,7 +31,6 @@ from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 log = logging.getLogger(__name__)
 
-VERDICTS_FAMILY = f"verdicts/{MATCHER_FINGERPRINT}"
 #: Pairs of one task, at least and at most, and tasks for each process: the way to it costs as much as one pair.
 LEAST_PAIRS, MOST_PAIRS, TASKS_EACH = 16, 256, 4
 #: Pairs that a process looks at together, and bytes of the pictures that it holds unpacked, some 150 kB each.
@@ -40,6 +40,11 @@ TASK_TIMEOUT = 120.0
 
 Pairs = NDArray[np.int32]
 Verdicts = NDArray[Any]
+
+
+def verdicts_family(keypoints_family: str) -> str:
+    """The shard family of verdicts that today's matcher finds by these keypoints."""
+    return f"verdicts/{fingerprint('verdicts', MATCHER_FINGERPRINT, keypoints_family)}"
 
 
 def verify_task(file: KeypointFile, pairs: Pairs, sizes: Pairs) -> Verdicts:
@@ -117,6 +122,7 @@ class Verifier:
         self._index = index
         self._pictures = pictures
         self._keypoints_family = keypoints_family
+        self._verdicts_family = verdicts_family(keypoints_family)
         self._pool = pool
         self._cancel = cancel
         self._scratch = scratch
@@ -129,7 +135,7 @@ class Verifier:
         self._file: KeypointFile | None = None
         self._held = np.zeros(len(pictures), np.bool_)
         self._cache = VerdictCache(scratch / "verdicts.sqlite")
-        for pairs, verdicts in load_verdicts(index, thread, state_prefix, VERDICTS_FAMILY):
+        for pairs, verdicts in load_verdicts(index, thread, state_prefix, self._verdicts_family):
             self._cache.add(np.sort(pairs, axis=1), verdicts)
 
     def __call__(self, pairs: Pairs) -> Verdicts:
@@ -219,5 +225,6 @@ class Verifier:
     def _commit(self, pairs: Pairs, ordered: Pairs, found: list[Verdicts]) -> None:
         verdicts = np.concatenate(found)
         sha = self._pictures.sha
-        self._writer.write(VERDICTS_FAMILY, 0, verdicts_table(sha[ordered[:, 0]], sha[ordered[:, 1]], verdicts))
+        table = verdicts_table(sha[ordered[:, 0]], sha[ordered[:, 1]], verdicts)
+        self._writer.write(self._verdicts_family, 0, table)
         self._cache.add(pairs, verdicts)

@@ -15,7 +15,7 @@ from modules.matching.relations import verdict
 from modules.quality.score import score
 from modules.records import Grade, Keypoints, Kind
 from modules.stages import verify
-from modules.stages.verify import VERDICTS_FAMILY, Verifier
+from modules.stages.verify import Verifier, verdicts_family
 from modules.state.keypoint_file import KeypointFile
 from modules.worker_pool import WorkerPool
 from tests.drawings import analysed, as_png, leaves
@@ -98,7 +98,7 @@ def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_pat
         with pytest.raises(RetryLaterError, match="run again"):
             verifier(np.array([[0, 1]], np.int32))
         verifier.close()
-    assert state.keys(VERDICTS_FAMILY) == []
+    assert state.keys(verdicts_family(FAMILIES.keypoints)) == []
 
 
 def test_pairs_of_one_family_are_verified_one_after_the_other() -> None:
