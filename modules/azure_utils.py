@@ -173,12 +173,12 @@ class AzureStore:
 
         return await self._ask("list", prefix, call, attempts=attempts)
 
-    async def read(self, key: str, *, if_match: str | None = None) -> Content:
+    async def read(self, key: str, *, if_match: str | None = None, part: tuple[int, int] | None = None) -> Content:
         """See :meth:`Store.read`."""
-        blob = self._blob(key)
+        blob, (start, length) = self._blob(key), part or (None, None)
 
         async def call() -> Content:
-            stream = await blob.download_blob(max_concurrency=1, **_if_match(if_match))
+            stream = await blob.download_blob(start, length, max_concurrency=1, **_if_match(if_match))
             return Content(await stream.readall(), _plain(stream.properties.etag))
 
         return await self._ask("read", key, call)

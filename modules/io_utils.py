@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import filecmp
-import logging
 import os
-import re
 import shutil
 import stat
 import threading
@@ -20,20 +18,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from filelock import FileLock, Timeout
 
 from modules.errors import (
-    AccessError,
     ConditionFailedError,
     LeaseHeldError,
     NotFoundError,
-    StoreAwayError,
-    StoreError,
     TransientError,
-    UsageError,
 )
+from modules.folder_errors import os_errors
+from modules.folder_files import check_folder, describe, etag_of, walk
 from modules.location import Location
 from modules.records import BlobInfo, Content, ListPage
 from modules.request_gate import RequestOptions
@@ -43,13 +39,6 @@ if TYPE_CHECKING:
     from modules.settings import AzureCredentials
 
 __all__ = ["FolderStore", "Lease", "Location", "Store", "open_store"]
-
-T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-#: Names of files that are being written (a UUID follows); a killed process may leave some, no listing shows them.
-_TEMPORARY = re.compile(r"\.imgsieve-[0-9a-f]{32}")
-_FAR = 2**63 - 1
 
 
 class Lease(Protocol):
@@ -81,8 +70,11 @@ class Store(Protocol):
         ``marker`` (of a ListPage) continues an earlier listing behind that page.
         """
 
-    async def read(self, key: str, *, if_match: str | None = None) -> Content:
-        """A whole blob. Raises NotFoundError, and ConditionFailedError when its ETag is not ``if_match``."""
+    async def read(self, key: str, *, if_match: str | None = None, part: tuple[int, int] | None = None) -> Content:
+        """A whole blob, or a ``part`` of it: from which byte on (inside the blob) and how many, fewer at its end.
+
+        Raises NotFoundError, and ConditionFailedError when its ETag is not ``if_match``.
+        """
 
     async def stat(self, key: str) -> BlobInfo | None:
         """What a listing would say of one blob now, None where there is none."""
@@ -129,11 +121,11 @@ class FolderStore:
 
     async def check(self, prefix: str) -> None:
         """See :meth:`Store.check`."""
-        await asyncio.to_thread(_check_folder, prefix)
+        await asyncio.to_thread(check_folder, prefix)
 
     async def list(self, prefix: str, *, marker: str | None = None, page_size: int = 2000) -> AsyncIterator[ListPage]:
         """See :meth:`Store.list`; the marker is the last key. One folder's names are held at a time, one page ahead."""
-        files = _walk(prefix[: prefix.rindex("/") + 1], prefix, marker or "")
+        files = walk(prefix[: prefix.rindex("/") + 1], prefix, marker or "")
         page = await asyncio.to_thread(lambda: [*islice(files, page_size)])
         while True:
             following = await asyncio.to_thread(lambda: [*islice(files, page_size)])
@@ -142,14 +134,14 @@ class FolderStore:
                 return
             page = following
 
-    async def read(self, key: str, *, if_match: str | None = None) -> Content:
+    async def read(self, key: str, *, if_match: str | None = None, part: tuple[int, int] | None = None) -> Content:
         """See :meth:`Store.read`."""
-        return await asyncio.to_thread(_read_file, key, if_match)
+        return await asyncio.to_thread(_read_file, key, if_match, part)
 
     async def stat(self, key: str) -> BlobInfo | None:
         """See :meth:`Store.stat`."""
-        with _os_errors("look at", key):
-            return await asyncio.to_thread(_describe, key, key)
+        with os_errors("look at", key):
+            return await asyncio.to_thread(describe, key, key)
 
     async def write(self, key: str, data: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> str:
         """See :meth:`Store.write`."""
@@ -162,7 +154,7 @@ class FolderStore:
             else:
                 shutil.copyfile(data, temporary)
             with self._writing:
-                present = _describe(key, key) if if_absent or if_match is not None else None
+                present = describe(key, key) if if_absent or if_match is not None else None
                 if (if_absent and present is not None) or (
                     if_match is not None and (present is None or present.etag != if_match)
                 ):
@@ -180,8 +172,8 @@ class FolderStore:
         await asyncio.to_thread(self._delete, key, if_match)
 
     def _delete(self, key: str, if_match: str) -> None:
-        with self._writing, _os_errors("remove", key):
-            present = _describe(key, key)
+        with self._writing, os_errors("remove", key):
+            present = describe(key, key)
             if present is None:
                 return
             if present.etag != if_match:
@@ -201,7 +193,7 @@ class _FolderLease:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        with _os_errors("lock", key):
+        with os_errors("lock", key):
             os.makedirs(os.path.dirname(key), exist_ok=True)
             self._lock = FileLock(key, thread_local=False, fallback_to_soft=False)
             try:
@@ -222,107 +214,31 @@ class _FolderLease:
         await asyncio.to_thread(self._lock.release)
 
 
-@contextmanager
-def _os_errors(action: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        odd = " (its name is not valid UTF-8: rename it)" if "\\x" in key else ""
-        raise NotFoundError(f"there is no file {key}{odd}") from error
-    except OSError as error:
-        if action == "list" and isinstance(error, NotADirectoryError):
-            raise NotFoundError(f"{key} is no folder any more") from error
-        if action == "lock" and isinstance(error, FileExistsError | NotADirectoryError):
-            raise UsageError(f"cannot write {key}: a part of this path is a file") from error
-        if action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError):
-            raise NotFoundError(f"{key} is no file any more") from error
-        text = f"cannot {action} {key}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreAwayError(f"{text}: make room and run again") from error
-        if action != "read" and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise AccessError(text) from error
-        raise StoreError(text) from error
-
-
-def _check_folder(prefix: str) -> None:
-    if not os.path.isdir(prefix):
-        path = prefix.rstrip("/")
-        raise UsageError(f"{path} is a file, not a folder" if os.path.exists(path) else f"there is no folder {path}")
-    with _os_errors("list", prefix), os.scandir(prefix):
-        pass
-
-
-def _etag(status: os.stat_result) -> str:
-    return f"{status.st_mtime_ns}-{status.st_size}"
-
-
-def _describe(path: str, key: str) -> BlobInfo | None:
-    """None for what is no file: a folder, a device, a link to a folder or to nothing."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return None
-        raise
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    # A file may say that it was changed in a year that the state's 64 bits do not reach.
-    return BlobInfo(key, status.st_size, _etag(status), modified_ns=sorted((-_FAR, status.st_mtime_ns, _FAR))[1])
-
-
-def _walk(folder: str, prefix: str, after: str) -> Iterator[BlobInfo]:
-    """Files below ``folder`` in the order of their keys: sorting names with '/' behind folders gives just that."""
-    entries: list[tuple[str, str]] = []
-    try:
-        with _os_errors("list", folder), os.scandir(folder) as scan:
-            for entry in scan:
-                if not _TEMPORARY.fullmatch(entry.name):
-                    key = os.fsencode(entry.path).decode("utf-8", "backslashreplace")
-                    slash = "/" if entry.is_dir(follow_symlinks=False) else ""
-                    entries.append((key + slash, entry.path))
-    except NotFoundError:
-        return  # removed since its parent was read, or nothing written yet: no files
-    entries.sort()
-    for number, (key, path) in enumerate(entries):
-        if number and key == entries[number - 1][0]:
-            log.warning("left out, its name is not valid UTF-8, and shown like another one's; rename it: %s", key)
-        elif key.endswith("/"):
-            if (key > after or after.startswith(key)) and (key.startswith(prefix) or prefix.startswith(key)):
-                yield from _walk(path, prefix, after)
-        elif key > after and key.startswith(prefix):
-            with _os_errors("list", path):
-                found = _describe(path, key)
-            if found is not None:
-                yield found
-            else:
-                log.warning("left out, not a file (linked folders are not followed): %s", key)
-
-
-def _read_file(key: str, if_match: str | None) -> Content:
-    with _os_errors("read", key):
+def _read_file(key: str, if_match: str | None, part: tuple[int, int] | None) -> Content:
+    start, length = part or (0, -1)
+    with os_errors("read", key):
         for _ in range(3):
             with open(key, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
                 status = os.fstat(file.fileno())
-                etag = _etag(status)
+                etag = etag_of(status)
                 if not stat.S_ISREG(status.st_mode):
                     raise NotFoundError(f"{key} is no file any more")  # a pipe: reading it would wait for ever
                 if if_match is not None and etag != if_match:
                     raise ConditionFailedError(f"{key} has changed")
-                data = file.read()
-                if _etag(os.fstat(file.fileno())) == etag:
+                file.seek(start)
+                data = file.read(length)
+                if etag_of(os.fstat(file.fileno())) == etag:
                     return Content(data, etag)
     raise TransientError(f"{key} keeps changing while it is read")
 
 
 def _copy_file(source: str, target: str, source_etag: str) -> str:
     with _temporary(target) as temporary:
-        with _os_errors("read", source):
+        with os_errors("read", source):
             before = os.stat(source)
-            if _etag(before) == source_etag:
+            if etag_of(before) == source_etag:
                 shutil.copyfile(source, temporary)
-            if _etag(before) != source_etag or _etag(os.stat(source)) != source_etag:
+            if etag_of(before) != source_etag or etag_of(os.stat(source)) != source_etag:
                 raise ConditionFailedError(f"{source} has changed")
         os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
         try:
@@ -330,15 +246,18 @@ def _copy_file(source: str, target: str, source_etag: str) -> str:
         except ConditionFailedError:
             if not filecmp.cmp(temporary, target, shallow=False):
                 raise
-            return _etag(os.stat(target))
+            return etag_of(os.stat(target))
 
 
 @contextmanager
 def _temporary(key: str) -> Iterator[Path]:
-    """A new name beside ``key`` to write to before :func:`_commit`; nothing is left there afterwards."""
+    """A new name beside ``key`` to write to before :func:`_commit`; nothing is left there afterwards.
+
+    A killed process may leave one, which no listing shows: :data:`modules.local_files.HALF_WRITTEN`.
+    """
     folder = os.path.dirname(key)
     temporary = Path(folder, f".imgsieve-{uuid.uuid4().hex}")
-    with _os_errors("write", key):
+    with os_errors("write", key):
         os.makedirs(folder, exist_ok=True)
         try:
             yield temporary
@@ -350,7 +269,7 @@ def _commit(temporary: Path, key: str, *, exclusive: bool) -> str:
     """Flush to disk, then give the file its name in one step."""
     with open(temporary, "rb+") as file:
         os.fsync(file.fileno())
-    etag = _etag(os.stat(temporary))
+    etag = etag_of(os.stat(temporary))
     if not exclusive:
         os.replace(temporary, key)
         return etag

@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 #: Of a scratch folder's name. Hidden and long, for folders that are called so are removed: no person's may be.
 SCRATCH = ".imgsieve-scratch-"
+#: Names of files that the folder store is writing (a UUID follows); a killed process may leave some.
+HALF_WRITTEN = re.compile(r"\.imgsieve-[0-9a-f]{32}")
 _TRIES = 10
-_HALF_WRITTEN = re.compile(r"\.imgsieve-[0-9a-f]{32}")  # as FolderStore names them
 
 
 def remove_half_written(*folders: str) -> int:
@@ -31,7 +32,7 @@ def remove_half_written(*folders: str) -> int:
     count = 0
     for folder in folders:
         for path, _, names in os.walk(folder):
-            for name in filter(_HALF_WRITTEN.fullmatch, names):
+            for name in filter(HALF_WRITTEN.fullmatch, names):
                 try:
                     os.unlink(os.path.join(path, name))
                 except OSError as error:

@@ -89,11 +89,12 @@ class MemoryStore:
             blobs = [self._info(key) for key in page if key in self.blobs]
             yield ListPage(blobs, page[-1] if more else None)
 
-    async def read(self, key: str, *, if_match: str | None = None) -> Content:
+    async def read(self, key: str, *, if_match: str | None = None, part: tuple[int, int] | None = None) -> Content:
         """See :meth:`Store.read`."""
         self.reads.append(key)
         self._request("read", key)
-        return self._get(key, if_match)
+        content = self._get(key, if_match)
+        return content if part is None else Content(content.data[part[0] : sum(part)], content.etag)
 
     async def stat(self, key: str) -> BlobInfo | None:
         """See :meth:`Store.stat`."""

@@ -13,7 +13,7 @@ from modules.matching.relations import holds, orient
 from modules.records import Effort, Grade, Kind
 
 #: Relations that pixels can prove; others rest on vectors.
-PROVABLE = {kind.name.lower(): kind for kind in (Kind.EXACT, Kind.COPY, Kind.PART, Kind.EMBEDDED)}
+_PROVABLE = {kind.name.lower(): kind for kind in (Kind.EXACT, Kind.COPY, Kind.PART, Kind.EMBEDDED)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,15 @@ class Rules:
     any_resolution: bool
 
 
-def prove(rules: Rules, best: Side, duplicates: list[Side]) -> list[str | None]:
-    """For each duplicate why its witness ``best`` does not stand for it, None where it does."""
+def prove(rules: Rules, best: Side, duplicates: list[Side]) -> list[str | None] | str:
+    """For each duplicate why its witness ``best`` does not stand for it, None where it does.
+
+    Just one text where the witness itself cannot be used, and why.
+    """
     try:
         witness = _read(rules, best)
     except PictureError as error:
-        return [f"its witness cannot be used: {error}" for _ in duplicates]
+        return f"it cannot be used: {error}"
     return [_refuted(rules, best, witness, one) for one in duplicates]
 
 
@@ -69,7 +72,7 @@ def _refuted(rules: Rules, best: Side, witness: _Read, side: Side) -> str | None
         duplicate = _read(rules, side)
     except PictureError as error:
         return f"it cannot be used: {error}"
-    relation = PROVABLE[side.relation]
+    relation = _PROVABLE[side.relation]
     if relation == Kind.EXACT:
         return None if duplicate.sha == witness.sha else "its bytes are not those of its witness"
     # As a run does it, from the lower SHA-256 to the higher one.

@@ -6,12 +6,13 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modules.errors import UsageError
 from modules.outputs.csv_file import unescape
 from modules.outputs.report import REPORT_COLUMNS
 
-_CLAIMED = "-claimed"
+_CLAIMED = "claimed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +50,30 @@ def read_rows(path: Path, address: str) -> Iterator[Row]:
             raise UsageError(f"{address} cannot be read as a table behind line {reader.line_num}: {error}") from None
 
 
-def _row(line: int, values: dict[str, str | None], address: str) -> Row:
-    def text(name: str) -> str:
-        value = values[name]
-        if value is None:
-            raise UsageError(
-                f"{address}, line {line}: it has fewer cells than columns; take the report as it was written"
-            )
-        return value
+def _row(line: int, values: dict[str | None, Any], address: str) -> Row:
+    """csv.DictReader leaves None in place of cells that are missing, and keeps those that are too many under None."""
+    if None in values or None in values.values():
+        raise UsageError(
+            f"{address}, line {line}: it has not as many cells as columns; take the report as it was written"
+        )
 
     def number(name: str) -> int:
         try:
-            return int(text(name))
+            return int(values[name])
         except ValueError:
-            raise UsageError(f"{address}, line {line}: {name} is {text(name)!r}, not a whole number") from None
+            raise UsageError(f"{address}, line {line}: {name} is {values[name]!r}, not a whole number") from None
 
-    status = text("Status")
+    status = values["Status"]
     if status not in ("Best", "Duplicate"):
         raise UsageError(f"{address}, line {line}: Status is {status!r}, neither Best nor Duplicate")
     return Row(
         line,
-        text("Image Path"),
+        values["Image Path"],
         number("Group ID"),
         number("Group Size"),
         status == "Best",
-        unescape(text("Kept Witness")),
-        unescape(text("Relation")).removesuffix(_CLAIMED),
+        unescape(values["Kept Witness"]),
+        unescape(values["Relation"]).removesuffix(_CLAIMED).removesuffix("-"),
         number("Width"),
         number("Height"),
         number("Bytes"),

@@ -174,6 +174,18 @@ def test_reading_checks_the_version(place: Place) -> None:
         place.read("absent")
 
 
+def test_a_part_is_read_alone(place: Place) -> None:
+    data = bytes(range(100))
+    etag = place.write("k", data)
+    assert place.read("k", if_match=etag, part=(0, 40)) == data[:40]
+    assert place.read("k", if_match=etag, part=(40, 40)) == data[40:80]
+    assert place.read("k", part=(80, 40)) == data[80:]
+    assert place.run(place.store.read(place.prefix + "k", part=(99, 1))).etag == etag
+    place.write("k", b"newer")
+    with pytest.raises(ConditionFailedError):
+        place.read("k", if_match=etag, part=(0, 1))
+
+
 def test_write_if_absent(place: Place) -> None:
     etag = place.write("k", b"one", if_absent=True)
     with pytest.raises(ConditionFailedError):

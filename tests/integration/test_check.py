@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import ImageEnhance
 
+from modules.commands.report_walk import TASK_ROWS
 from modules.outputs.csv_file import escape, unescape
 from tests.azurite import Azurite
 from tests.command import imgsieve
@@ -121,6 +122,15 @@ def cell(column: str, value: str) -> Callable[[Rows], None]:
     return lambda rows: other_group(rows).update({column: value})
 
 
+def best_cell(column: str, value: str) -> Callable[[Rows], None]:
+    """Of the Best row of the largest group."""
+    return lambda rows: best_of(rows, "5").update({column: value})
+
+
+def best_of(rows: Rows, size: str) -> dict[str, str]:
+    return next(row for row in rows if row["Status"] == "Best" and row["Group Size"] == size)
+
+
 WRONG: dict[str, tuple[Callable[[Rows], None], str]] = {
     "another witness": (wrong_witness, "is not the Best row of its group"),
     "no witness": (cell("Kept Witness", ""), "its witness (none) is not the Best row of its group"),
@@ -128,11 +138,22 @@ WRONG: dict[str, tuple[Callable[[Rows], None], str]] = {
     "not exact": (relation("exact", "copy"), "its bytes are not those of its witness"),
     "not a copy": (relation("copy", "part"), "its witness does not hold it as copy"),
     "no relation": (relation("cousin", "copy"), "its relation 'cousin' is none"),
-    "a size": (cell("Group Size", "3"), "it counts 3 pictures in its group, its Best row 2"),
+    "a size": (cell("Group Size", "3"), "it counts 3 pictures in its group, not 2"),
     "a second best": (cell("Status", "Best"), "its group has another Best row"),
     "other pixels": (cell("Width", "481"), "it has 480 x 360 pixels, not 481 x 360"),
     "other bytes": (cell("Bytes", "17"), "not 17: it changed since"),
     "a lost file": (cell("Image Path", "/nowhere/at/all.jpg"), "it is not there"),
+    "no address": (cell("Image Path", "all.jpg"), "it is at no address below /"),
+    "a number": (cell("Group ID", "7"), "it is of group 7, its witness of group"),
+}
+#: What is wrong in a Best row, and how many of the five duplicates are proven all the same.
+WRONG_BEST: dict[str, tuple[Callable[[Rows], None], str, int]] = {
+    "a number": (best_cell("Group ID", "7"), "it begins group 7, where group", 5),
+    "a size": (best_cell("Group Size", "4"), "its group has 5 rows, not 4", 5),
+    "a status": (best_cell("Status", "Duplicate"), "is not its Best row", 5),
+    "another path": (best_cell("Image Path", "/nowhere/at/all.jpg"), "its duplicates name another witness", 5),
+    "other pixels": (best_cell("Width", "7"), "it cannot be used: it has 480 x 360 pixels, not 7 x 360", 1),
+    "other bytes": (best_cell("Bytes", "7"), "not 7: it changed since", 1),
 }
 
 
@@ -148,16 +169,33 @@ def test_a_row_that_is_not_true_fails_with_the_reason(name: str, report: Path, t
     assert lines[-1] == "1 rows failed"
 
 
+@pytest.mark.parametrize("name", WRONG_BEST)
+def test_a_best_row_that_is_not_true_fails_and_its_duplicates_do_not(name: str, report: Path, tmp_path: Path) -> None:
+    edit, reason, proven = WRONG_BEST[name]
+    change(report, edit)
+    code, lines, errors = check(report, tmp_path, "-q")
+    assert code == 3, errors
+    assert reason in lines[0]
+    unproven = ["4 duplicates not proven: the row of their witness failed or is missing"] if proven == 1 else []
+    assert lines[1:] == [
+        "8 rows in 3 groups, 5 duplicates",
+        f"{proven} duplicates proven: their witness is kept, matches them and holds them",
+        *unproven,
+        "1 rows failed",
+    ]
+
+
 def test_a_missing_row_leaves_a_group_incomplete(report: Path, tmp_path: Path) -> None:
     change(report, lambda rows: rows.remove(other_group(rows)))
     code, lines, _ = check(report, tmp_path, "-q")
     assert code == 3
-    assert any("has 1 rows, not 2" in line for line in lines)
+    assert "its group has 1 rows, not 2" in lines[0]
+    assert lines[-1] == "1 rows failed"
 
 
-def test_a_witness_that_is_gone_fails_all_its_duplicates(done: Path, report: Path, tmp_path: Path) -> None:
+def test_a_witness_that_is_gone_is_named_once_however_many_rest_on_it(report: Path, tmp_path: Path) -> None:
     def lose(rows: Rows) -> None:
-        best = next(row for row in rows if row["Status"] == "Best" and row["Group Size"] == "5")
+        best = best_of(rows, "5")
         path = best["Image Path"]
         best["Image Path"] = path + ".gone"
         for row in rows:
@@ -167,7 +205,31 @@ def test_a_witness_that_is_gone_fails_all_its_duplicates(done: Path, report: Pat
     change(report, lose)
     code, lines, _ = check(report, tmp_path, "-q")
     assert code == 3
-    assert sum("its witness is not there" in line for line in lines) == 4
+    assert ".gone: it is not there; take the report as it was written, or run again" in lines[0]
+    assert lines[-2:] == [
+        "4 duplicates not proven: the row of their witness failed or is missing",
+        "1 rows failed",
+    ]
+
+
+def test_duplicates_of_more_than_one_task_rest_on_one_witness(tmp_path: Path) -> None:
+    folder, data = tmp_path / "many", encode(leaves(1))
+    folder.mkdir()
+    for number in range(2 * TASK_ROWS):
+        (folder / f"{number:02}.jpg").write_bytes(data)
+    assert imgsieve(tmp_path, "run", str(folder), *RUN).returncode == 0
+    report = tmp_path / "many_deduplicated" / "image_report.csv"
+    code, lines, _ = check(report, tmp_path, "-q")
+    assert (code, lines[1].split()[0]) == (0, str(2 * TASK_ROWS - 1))
+    for column, reason in (("Width", "it cannot be used"), ("Bytes", "it changed since")):
+        change(report, lambda rows: rows[0].update({column: "7"}))  # noqa: B023 - called at once
+        code, lines, _ = check(report, tmp_path, "-q")
+        assert code == 3
+        assert reason in lines[0]
+        assert lines[-2:] == [
+            f"{2 * TASK_ROWS - 1} duplicates not proven: the row of their witness failed or is missing",
+            "1 rows failed",
+        ]
 
 
 def test_failing_rows_as_json(report: Path, tmp_path: Path) -> None:
@@ -182,7 +244,7 @@ def test_failing_rows_as_json(report: Path, tmp_path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "missing": (lambda path: path.unlink(), "is not there"),
+    "missing": (lambda path: path.unlink(), "there is no file"),
     "no table": (lambda path: path.write_bytes(b"\xff\xfe\x00 no table"), "cannot be read as a table"),
     "no column": (lambda path: path.write_text("Image Path\n/a.jpg\n"), "has no column 'Quality Score'"),
     "no number": (lambda path: change(path, cell("Group ID", "x")), "Group ID is 'x', not a whole number"),
@@ -230,4 +292,4 @@ def test_a_report_in_azure_is_proven_there_and_from_a_local_copy(
     assert [line for line in lines if "it is not there" in line and "az://check/pics/b low.jpg" in line]
     code, lines, errors = check("az://check/pics_deduplicated/none.csv", tmp_path, "-q", **account)
     assert code == 2
-    assert errors == "imgsieve: az://check/pics_deduplicated/none.csv is not there: name an image_report.csv\n"
+    assert errors == "imgsieve: there is no file az://check/pics_deduplicated/none.csv: name an image_report.csv\n"

@@ -30,7 +30,15 @@ LAYERS = (
     {"modules.devices", "modules.hardware"},
     {"modules.worker_pool", "modules.bounded_queue"},
     {"modules.store_thread", "modules.io_utils", "modules.memory_store", "modules.azure_utils", "modules.checksums"},
-    {"modules.azure_access", "modules.azure_errors", "modules.request_gate", "modules.retry", "modules.token_bucket"},
+    {
+        "modules.azure_access",
+        "modules.azure_errors",
+        "modules.folder_errors",
+        "modules.folder_files",
+        "modules.request_gate",
+        "modules.retry",
+        "modules.token_bucket",
+    },
     {
         "modules.local_files",
         "modules.location",
