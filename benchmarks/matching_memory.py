@@ -90,6 +90,11 @@ def synthetic(rows: int) -> tuple[Pictures, NDArray[np.float16]]:
         compression=np.ones(rows, np.float32),
         content=np.ones(rows, np.float32),
         texture=np.ones(rows, np.float32),
+        steepness=np.ones(rows, np.float32),
+        saved=np.ones(rows, np.float32),
+        earlier=np.ones(rows, np.float32),
+        chroma=np.ones(rows, np.float32),
+        described=np.ones(rows, np.float32),
         phash=rng.integers(0, rows // 4 + 1, rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15),
         rank=rng.permutation(rows).astype(np.int32),
     )

@@ -16,13 +16,14 @@ from modules.features.hashes import phash
 from modules.features.perceptual import Perceptual
 from modules.hardware import PICTURE_MEMORY, keep_freed_memory
 from modules.quality import colour, measures
-from modules.quality.compression import compression
+from modules.quality.chroma import chroma
+from modules.quality.compression import compression, earlier, saved
 from modules.records import Analysis, Effort, Facts, Keypoints, UInt8Array
 
 #: Raised by hand when a column of facts changes its meaning.
-FACTS_VERSION = 4
-#: Side of the part of a picture at its own size that a fast run looks at, pixels.
-_QUARTER = 256
+FACTS_VERSION = 6
+#: Rows and columns, at most, of the part of a picture at its own size that a fast run looks at.
+_PART = (128, 256)
 #: A failure is only believed by the decoder that had it: a newer library may read what an older one did not.
 DECODER_VERSION = f"{decode.VERSION}-{formats.LIBRARIES}"
 
@@ -68,47 +69,78 @@ class Analyser:
         Raises PictureError, its text one line, for bytes that cannot be used as a picture.
         """
         decoded = decode.decode(data, self.max_pixels)
-        small = decode.shrink(decoded.rgb, decode.SMALL_SIDE)  # once, for all that is looked at in it
+        small = Small.of(decoded)  # once, for all that is looked at in it
         return Analysis(
             facts=measure(decoded, small, len(data), self.effort) if facts else None,
-            keypoints=find_keypoints(decoded.rgb, small, self.effort) if keypoints else None,
+            keypoints=find_keypoints(decoded.rgb, small.rgb, self.effort) if keypoints else None,
             pixels={
-                extractor.name: extractor.prepare(small if isinstance(extractor, Perceptual) else decoded.rgb)
+                extractor.name: _input(extractor, decoded, small)
                 for extractor in self.extractors
                 if extractor.name in extractors
             },
         )
 
 
-def measure(decoded: Decoded, small: UInt8Array, size: int, effort: Effort) -> Facts:
-    """Facts of a decoded picture whose file has ``size`` bytes. small: the same made smaller, RGB uint8 (h, w, 3).
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A picture made smaller. rgb: uint8 (h, w, 3), long side at most SMALL_SIDE. grey: uint8 (h, w), the same.
 
-    A fast run looks at a quarter of the native part, and for noise and borders at that or the small picture alone.
+    inside: its rows and columns that are no plain border.
+    """
+
+    rgb: UInt8Array
+    grey: UInt8Array
+    inside: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, decoded: Decoded) -> Small:
+        """A decoded picture made smaller."""
+        rgb = decode.shrink(decoded.rgb, decode.SMALL_SIDE)
+        grey = decode.to_grey(rgb)
+        return cls(rgb, grey, inner(grey))
+
+
+def _input(extractor: Extractor, decoded: Decoded, small: Small) -> UInt8Array:
+    if isinstance(extractor, Perceptual):
+        return extractor.prepare_trimmed(small.grey[small.inside])
+    return extractor.prepare(decoded.rgb)
+
+
+def measure(decoded: Decoded, small: Small, size: int, effort: Effort) -> Facts:
+    """Facts of a decoded picture whose file has ``size`` bytes.
+
+    A fast run looks at less of the native part and of the working picture, for noise and borders at that or the
+    small picture alone, and believes what the file says of its colours.
     """
     header = decoded.header
-    grey = _grey(decoded.rgb)
-    native, small_grey = decoded.native, _grey(small)
-    fast = effort == "fast"
+    grey, native, inside = decoded.grey, decoded.native, small.inside
+    pixels, fast = header.width * header.height, effort == "fast"
     if fast and native is not None:
         native = _middle(native)
     sigma = measures.noise_level(native if fast and native is not None else grey)
-    square = colour.square(small)
+    square = colour.square(small.rgb)
     palette = colour.palette(square)
-    inside = inner(small_grey)  # a border is no contrast of the picture's
-    whole = small[inside].shape == small.shape
-    grey_square = _grey(square)
+    content = small.rgb[inside]  # a border is no contrast of the picture's
+    grey_square = decode.to_grey(square)
+    traces = earlier(header, native)
+    steep = measures.steepness(_heart(grey) if fast else grey, sigma, max(grey.shape))
     return Facts(
         width=header.width,
         height=header.height,
         format=header.format,
         size=size,
-        sharpness=measures.sharpness(grey, native, header.width * header.height, sigma),
-        exposure=measures.exposure(small_grey[inside]),
-        contrast=measures.contrast(square if whole else small[inside]),
+        sharpness=measures.sharpness(steep, native, pixels, sigma),
+        exposure=measures.exposure(small.grey[inside]),
+        contrast=measures.contrast(square if content.shape == small.rgb.shape else content),
         noise=measures.noise(sigma),
-        compression=compression(header, native),
-        content=measures.content(small_grey if fast else grey),
+        compression=compression(header, native, traces),
+        content=measures.content(small.grey, inside) if fast else measures.content(grey),
         texture=measures.texture(grey_square),
+        steepness=steep,
+        saved=saved(header),
+        earlier=traces,
+        chroma=chroma(header.chroma, decoded.colour if header.lossless or not fast else None),
+        described=header.described,
         dominant_colours=len(palette) // 4,
         palette=palette,
         phash=phash(grey_square),
@@ -124,11 +156,16 @@ def find_keypoints(rgb: UInt8Array, small: UInt8Array, effort: Effort) -> Keypoi
     return keypoints.keypoints(rgb if effort == "thorough" else small, effort)
 
 
+def _heart(grey: UInt8Array) -> UInt8Array:
+    """The middle half of a picture, (h, w), along both sides."""
+    top, left = (side // 4 for side in grey.shape)
+    return grey[top : grey.shape[0] - top, left : grey.shape[1] - left]
+
+
 def _middle(native: UInt8Array) -> UInt8Array:
-    """The middle of a native part, sides at most _QUARTER, on the same grid of 8 x 8 blocks."""
-    top, left = (max(0, side - _QUARTER) // 16 * 8 for side in native.shape)
-    return np.ascontiguousarray(native[top : top + _QUARTER, left : left + _QUARTER])
-
-
-def _grey(rgb: UInt8Array) -> UInt8Array:
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    """The middle of a native part, at most _PART, on the same grid of 8 x 8 blocks."""
+    rows, columns = (
+        slice(max(0, side - most) // 16 * 8, max(0, side - most) // 16 * 8 + most)
+        for side, most in zip(native.shape, _PART, strict=True)
+    )
+    return np.ascontiguousarray(native[rows, columns])

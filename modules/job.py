@@ -103,6 +103,8 @@ def prepare(
         manifest, resumed = begin(manifest_file, request, layout, thread)
         pool = stack.enter_context(WorkerPool(settings.num_process_workers, init_worker))
         cancel.on_abort(pool.stop)
+        if manifest.epoch == 1 and not resumed:  # nothing is cached: they will be needed
+            pool.start()
         yield Job(
             settings,
             progress,

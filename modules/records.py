@@ -81,12 +81,15 @@ class Fetched:
 class Facts:
     """What is measured of a decoded picture, as a person sees it (orientation applied).
 
-    width, height: pixels. sharpness, exposure, contrast, noise, compression: 0 (bad) to 1 (good). content: share of
-    the picture that is not plain border, 0 to 1. texture: share of
-    the tiles of the working picture that carry texture, 0 to 1. dominant_colours: count. palette: those colours, most
-    first, four bytes each: R, G, B and round(255 * share). phash: 64 bit DCT hash. hsv_histogram: 128 bytes, 8 hue x
-    4 saturation x 4 value bins, uint8 = round(255 * sqrt(share)). taken: when, by its EXIF data (``2024-05-01
-    12:00:00``, local time of the camera), camera: make and model, both empty where it does not say. gps: it says where.
+    width, height: pixels. sharpness, exposure, contrast, noise, compression: 0 (bad) to 1 (good). content: share of the
+    picture that is not plain border, 0 to 1. texture: share of the tiles of the working picture that carry texture, 0
+    to 1. steepness: logarithm of the strength of its edges, 0 to about 4. saved: like compression, by what the file
+    itself says. earlier: by the traces of a stronger one than the file's own, 1 where there are none. chroma: linear
+    resolution of its colours beside that of its light: 1 where it shows, else 0.5 or what its file keeps. described:
+    share of the kinds of metadata that its file has. dominant_colours: count. palette: those colours, most first, four
+    bytes each: R, G, B and round(255 * share). phash: 64 bit DCT hash. hsv_histogram: 128 bytes, 8 hue x 4 saturation x
+    4 value bins, uint8 = round(255 * sqrt(share)). taken: when, by its EXIF data (``2024-05-01 12:00:00``, local time
+    of the camera), camera: make and model, both empty where it does not say. gps: it says where.
     """
 
     width: int
@@ -100,6 +103,11 @@ class Facts:
     compression: float
     content: float
     texture: float
+    steepness: float
+    saved: float
+    earlier: float
+    chroma: float
+    described: float
     dominant_colours: int
     palette: bytes
     phash: int
@@ -222,9 +230,10 @@ VERDICT_DTYPE: np.dtype[Any] = np.dtype(
 class Pictures:
     """The distinct pictures (by SHA-256) of a run as columns, ordered by the first locator of each.
 
-    Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32,
-    0 to 100. sharpness, exposure, noise, compression, content, texture: float32, 0 to 1, as in :class:`Facts`. phash:
-    uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the one to keep before all others.
+    Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32, 0 to
+    100. sharpness, exposure, noise, compression, content, texture, steepness, saved, earlier, chroma, described:
+    float32, as in :class:`Facts`. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the
+    one to keep before all others.
     """
 
     sha: UInt8Array
@@ -238,6 +247,11 @@ class Pictures:
     compression: Float32Array
     content: Float32Array
     texture: Float32Array
+    steepness: Float32Array
+    saved: Float32Array
+    earlier: Float32Array
+    chroma: Float32Array
+    described: Float32Array
     phash: NDArray[np.uint64]
     rank: NDArray[np.int32]
 

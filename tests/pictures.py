@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance
@@ -21,10 +22,10 @@ def draw(seed: int, size: tuple[int, int] = (200, 150)) -> Image.Image:
     return Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
 
 
-def encode(picture: Image.Image, kind: str = "JPEG", quality: int = 90) -> bytes:
-    """A picture as a file's bytes."""
+def encode(picture: Image.Image, kind: str = "JPEG", quality: int = 90, **options: Any) -> bytes:
+    """A picture as a file's bytes. options: further ones of Pillow's writer."""
     out = io.BytesIO()
-    picture.save(out, kind, quality=quality)
+    picture.save(out, kind, quality=quality, **options)
     return out.getvalue()
 
 

@@ -18,14 +18,20 @@ from modules.features.metadata import Metadata
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when the same bytes would give another working picture, or a failure where there was none.
-VERSION = 2
+VERSION = 3
 #: Long side of the working picture; smaller pictures stay as they are.
 WORKING_SIDE = 512
 #: Long side of the picture that hashes, colours, thumbnails and usual keypoints are taken from.
 SMALL_SIDE = 160
 _NATIVE_SIDE = 512
+#: Long side of the part that is looked at in colour.
+COLOUR_SIDE = 256
+# Light and two colours; grey pictures have one layer, those for print four.
+_COLOUR_LAYERS = 3
 # A JPEG of more pixels is decoded at 1/2, 1/4 or 1/8 of its size, which leaves no part of it at its own size.
 _WHOLE_PIXELS = 2_000_000
+#: How much smaller a picture may become by linear interpolation alone: all pixels still count about equally.
+_BILINEAR = 1.25
 #: Pixels that are converted at once: some 50 MB in the dearest form.
 _BAND_PIXELS = 4_000_000
 
@@ -40,7 +46,9 @@ class DecodedHeader:
 
     width, height: pixels of the full picture with its orientation applied. format: ``JPEG``, ``PNG``, ….
     quantisation: a JPEG's first (luminance) table, 64 numbers in natural order, None for others.
-    lossless: the format keeps every pixel. palette: at most 256 colours.
+    lossless: the format keeps every pixel. palette: at most 256 colours. chroma: the linear resolution of the file's
+    colours beside that of its light: 1, 0.5 where a JPEG or lossy WebP halves both sides, or between.
+    described: :func:`modules.features.metadata.described`.
     """
 
     width: int
@@ -49,6 +57,8 @@ class DecodedHeader:
     quantisation: tuple[int, ...] | None
     lossless: bool
     palette: bool
+    chroma: float = 1.0
+    described: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +67,18 @@ class Decoded:
 
     native: a part of the picture at its own size, uint8 (h, w), grey, as stored (not turned upright), cut at multiples
     of 8, sides at most 512; None of JPEG pictures over 2 megapixels and of more than 8 bits of grey. full: the working
-    picture has every pixel of the file (it was not made smaller). metadata: what its EXIF data say.
+    picture has every pixel of the file (it was not made smaller). metadata: what its EXIF data say. grey: the working
+    picture's, uint8 (h, w). colour: the middle of the native part in RGB, uint8 (h, w, 3), sides at most COLOUR_SIDE;
+    None where there is no native part.
     """
 
     header: DecodedHeader
     rgb: UInt8Array
+    grey: UInt8Array
     native: UInt8Array | None
     full: bool
     metadata: Metadata
+    colour: UInt8Array | None = None
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -139,32 +153,49 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
     lossless = _is_lossless(name, data, str(image.info.get("compression")))
     turn = _orientation(image)
     loaded = _to_rgb(image)
-    rgb = _orient(shrink(loaded, WORKING_SIDE), turn)
+    rgb = _orient(_to_working_size(loaded), turn)
     if loaded.shape[:2] == (height, width) and image.mode not in _GREY_DEEP:
-        native: UInt8Array | None = _grey(loaded[_middle(width, height)])
+        part: UInt8Array | None = loaded[_middle(width, height)]
     else:
-        native = _native(image) if image.size == (width, height) else None
+        part = _native(image) if image.size == (width, height) else None
+    native = None if part is None else to_grey(part)
+    colour = None if part is None else np.ascontiguousarray(part[_middle(part.shape[1], part.shape[0], COLOUR_SIDE)])
+    # Of a small picture that is upright they are the same.
+    grey = native if native is not None and rgb is loaded and native.shape == rgb.shape[:2] else to_grey(rgb)
     if turn >= 5:
         width, height = height, width
-    header = DecodedHeader(width, height, name, table, lossless, palette)
-    return Decoded(header, rgb, native, max(width, height) <= WORKING_SIDE, metadata.read(image))
+    chroma = _chroma(image, name, lossless)
+    header = DecodedHeader(width, height, name, table, lossless, palette, chroma, metadata.described(image))
+    return Decoded(header, rgb, grey, native, max(width, height) <= WORKING_SIDE, metadata.read(image), colour)
 
 
 def _native(image: Image.Image) -> UInt8Array | None:
-    """The middle of a loaded picture, as :attr:`Decoded.native`."""
+    """The middle of a loaded picture, as :attr:`Decoded.native`, but in colour: RGB uint8 (h, w, 3)."""
     if image.mode in _GREY_DEEP:
         return None
     rows, columns = _middle(*image.size)
-    return _grey(_band_to_rgb(image.crop((columns.start, rows.start, columns.stop, rows.stop)), 1))
+    return _band_to_rgb(image.crop((columns.start, rows.start, columns.stop, rows.stop)), 1)
 
 
-def _middle(width: int, height: int) -> tuple[slice, slice]:
+def _chroma(image: Image.Image, name: str, lossless: bool) -> float:
+    """As :attr:`DecodedHeader.chroma` has it: by a JPEG's sampling factors (ITU-T T.81, B.2.2); VP8 halves always."""
+    if name == "WEBP":
+        return 1.0 if lossless else 0.5
+    layers = getattr(image, "layer", ()) if name == "JPEG" else ()
+    if len(layers) != _COLOUR_LAYERS:
+        return 1.0
+    light, *colours = (across * down for _, across, down, _ in layers)
+    return min(1.0, (min(colours) / light) ** 0.5) if light else 1.0
+
+
+def _middle(width: int, height: int, most: int = _NATIVE_SIDE) -> tuple[slice, slice]:
     """Rows and columns of the middle of a picture, cut at multiples of 8."""
-    left, top = (max(0, side - _NATIVE_SIDE) // 2 // 8 * 8 for side in (width, height))
-    return slice(top, min(top + _NATIVE_SIDE, height)), slice(left, min(left + _NATIVE_SIDE, width))
+    left, top = (max(0, side - most) // 2 // 8 * 8 for side in (width, height))
+    return slice(top, min(top + most, height)), slice(left, min(left + most, width))
 
 
-def _grey(rgb: UInt8Array) -> UInt8Array:
+def to_grey(rgb: UInt8Array) -> UInt8Array:
+    """The grey levels, uint8 (h, w), of an RGB picture, uint8 (h, w, 3)."""
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
@@ -178,15 +209,37 @@ def shrink(picture: UInt8Array, side: int) -> UInt8Array:
 
     By a whole number first, which is many times faster, without the last pixels that this leaves over.
     """
-    height, width = picture.shape[:2]
-    if max(width, height) <= side:
+    if max(picture.shape[:2]) <= side:
         return picture
-    size, factor = _fit(width, height, side), min(max(width, height) // side, width, height)
-    if factor > 1:
-        picture = picture[: height // factor * factor, : width // factor * factor]
-        picture = cv2.resize(picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    small: UInt8Array = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return small
+    size = _fit(picture.shape[1], picture.shape[0], side)
+    return np.asarray(cv2.resize(_shrink_whole(picture, side), size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _to_working_size(picture: UInt8Array) -> UInt8Array:
+    """As :func:`shrink`, but what a whole number leaves to do, by less than two, is done by linear interpolation.
+
+    At twice the size first where pixels would be passed over. Two to five times faster than averaging by areas, and
+    nearly the same; for the small picture, in which single pixels count, it is not near enough.
+    """
+    if max(picture.shape[:2]) <= WORKING_SIDE:
+        return picture
+    size = _fit(picture.shape[1], picture.shape[0], WORKING_SIDE)
+    picture = _shrink_whole(picture, WORKING_SIDE)
+    if max(picture.shape[:2]) <= _BILINEAR * WORKING_SIDE:
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    picture = cv2.resize(picture, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shrink_whole(picture: UInt8Array, side: int) -> UInt8Array:
+    """Averaged by the largest whole number that leaves a long side of ``side`` pixels or more."""
+    height, width = picture.shape[:2]
+    factor = min(max(width, height) // side, width, height)
+    if factor < 2:
+        return picture
+    picture = picture[: height // factor * factor, : width // factor * factor]
+    size = width // factor, height // factor
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _is_lossless(name: str, data: bytes, compression: str) -> bool:

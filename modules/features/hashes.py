@@ -19,5 +19,6 @@ def phash(grey: UInt8Array) -> int:
     small = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
     # Rounded, so that a flat picture's noise of the last float digits cannot turn bits.
     low = np.rint(cv2.dct(small)[1:9, 1:9] * 16).ravel()
-    bits = np.packbits(low > np.median(low))
+    ordered = np.sort(low)  # np.median takes five times as long
+    bits = np.packbits(2 * low > ordered[31] + ordered[32])
     return int.from_bytes(bits.tobytes(), "big")

@@ -50,6 +50,20 @@ class Metadata:
     gps: bool = False
 
 
+#: What a file may say beside its pixels, by Pillow's names. ``dpi``: the size of a pixel, in JFIF, PNG or EXIF.
+_KINDS = ("exif", "icc_profile", "xmp", "photoshop", "comment", "dpi")
+
+
+def described(image: Image.Image) -> float:
+    """How much a loaded picture's file says beside its pixels, 0 to 1: the share of the kinds of metadata it has.
+
+    Platforms and most programs drop them when they save a picture anew, and hardly any adds them. Source: E. Kee,
+    M. Johnson, H. Farid, "Digital image authentication from JPEG headers", IEEE Transactions on Information Forensics
+    and Security 2011.
+    """
+    return sum(bool(image.info.get(kind)) for kind in _KINDS) / len(_KINDS)
+
+
 def read(image: Image.Image) -> Metadata:
     """Metadata of a loaded picture; what cannot be read counts as absent."""
     block = image.info.get("exif")

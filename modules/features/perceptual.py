@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from modules.devices import Device
 from modules.features.base import fingerprint
 from modules.features.borders import trim
-from modules.features.decode import SMALL_SIDE, shrink
+from modules.features.decode import SMALL_SIDE, shrink, to_grey
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when vectors change their meaning.
-VERSION = 2
+VERSION = 3
 SIDE = 64
 _BLOCKS = 16
 _GRID = 4
@@ -52,7 +52,10 @@ class Perceptual:
 
         What is already as small as SMALL_SIDE gives the same as the picture that it was made of.
         """
-        grey = trim(np.asarray(cv2.cvtColor(shrink(rgb, SMALL_SIDE), cv2.COLOR_RGB2GRAY), np.uint8))
+        return self.prepare_trimmed(trim(to_grey(shrink(rgb, SMALL_SIDE))))
+
+    def prepare_trimmed(self, grey: UInt8Array) -> UInt8Array:
+        """The same of a picture that was made small, grey, uint8 (h, w), and rid of its borders already."""
         small = cv2.resize(np.ascontiguousarray(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return np.asarray(small[:, :, None], np.uint8)
 
@@ -81,15 +84,21 @@ def _weights() -> NDArray[np.int16]:
     directions then add up to nearly the same for every angle. The root keeps strong edges (text, corners that
     a turn left black) from drowning the rest.
     """
-    dy, dx = (axis[:, :, None] for axis in np.mgrid[-255:256, -255:256].astype(np.float64))
-    angles = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
+    dy, dx = (axis[:, :, None] for axis in np.mgrid[0:256, 0:256].astype(np.float64))
+    numbers = np.arange(_DIRECTIONS)
+    angles = numbers * (2 * np.pi / _DIRECTIONS)
     magnitude = np.sqrt(dx * dx + dy * dy)
     cosine = np.maximum(dx * np.cos(angles) + dy * np.sin(angles), 0) / np.maximum(magnitude, 1)
     square = cosine * cosine
     fourth = square * square
-    # Rounded twice: mirrored gradients must get equal weights in spite of the last digits of a cosine.
-    weights = np.rint(np.round(256 * np.sqrt(magnitude) * (fourth * fourth * square), 6))
-    return np.asarray(weights, np.int16).reshape(-1, _DIRECTIONS)
+    # Rounded twice: gradients mirrored at the diagonal must get equal weights in spite of the last digits of a cosine.
+    quarter = np.rint(np.round(256 * np.sqrt(magnitude) * (fourth * fourth * square), 6))
+    weights = np.empty((511, 511, _DIRECTIONS), np.int16)
+    # The other three quarters are the same, mirrored.
+    weights[255:, 255:] = quarter
+    weights[255:, :256] = quarter[:, ::-1, (_DIRECTIONS // 2 - numbers) % _DIRECTIONS]
+    weights[:256] = weights[:254:-1][..., -numbers % _DIRECTIONS]
+    return weights.reshape(-1, _DIRECTIONS)
 
 
 def _orientation(grey: UInt8Array) -> Int64Array:

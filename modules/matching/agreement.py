@@ -80,21 +80,24 @@ def placed(matrix: Matrix, inner: UInt8Array | Float32Array, inset: float = 0.0)
     inset: how far inside of its own edges, in its own pixels.
     """
     height, width = inner.shape[:2]
-    left, right, bottom = inset - 0.5, width - 0.5 - inset, height - 0.5 - inset
+    return corners(matrix, (inset, inset, width - inset, height - inset))
+
+
+def corners(matrix: Matrix, box: tuple[float, float, float, float]) -> Matrix:
+    """The same of a part of it: left, top, right and bottom in its pixels, from their outer edges."""
+    left, top, right, bottom = (side - 0.5 for side in box)
     # Number by number: for four places, NumPy costs several times the work.
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-    corners = []
-    for x, y in ((left, left), (right, left), (right, bottom), (left, bottom)):
-        depth = g * x + h * y + i
-        corners.append(((a * x + b * y + c) / depth, (d * x + e * y + f) / depth))
-    return np.array(corners)
+    box_corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    placed_corners = [(a * x + b * y + c, d * x + e * y + f, g * x + h * y + i) for x, y in box_corners]
+    return np.array([(x / depth, y / depth) for x, y, depth in placed_corners])
 
 
-def filled(corners: Matrix, height: int, width: int) -> UInt8Array:
-    """A mask, uint8 (h, w), that is 1 within the corners, float64 (4, 2) in pixels, and 0 without."""
+def filled(places: Matrix, height: int, width: int) -> UInt8Array:
+    """A mask, uint8 (h, w), that is 1 within four corners, float64 (4, 2) in pixels, and 0 without."""
     mask = np.zeros((height, width), dtype=np.uint8)
     # Four fractional bits: a corner may lie anywhere between pixels.
-    cv2.fillConvexPoly(mask, np.rint(corners * 16).astype(np.int32), 1, lineType=cv2.LINE_8, shift=4)
+    cv2.fillConvexPoly(mask, np.rint(places * 16).astype(np.int32), 1, lineType=cv2.LINE_8, shift=4)
     return mask
 
 

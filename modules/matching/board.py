@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.features.borders import inner
-from modules.records import Float32Array
+from modules.records import Float32Array, UInt8Array
 
 #: Pixels of a board along a side, and of its coarse square.
 SIDE, GRID = 32, 16
@@ -39,8 +39,9 @@ class Board:
     """What is laid on others of one picture: its content without plain borders, stretched to a unit square.
 
     levels: float32 (SIDE, SIDE), grey. coarse: float32 (GRID * GRID,), the same. unit: coarse, less its mean and of
-    length 1, a little less where it is faint. edges: its pixels where light changes most. box: float64 (3, 3), unit
-    square to the picture's frame, whose width is ``width``. textured: there is more than a slow change of light.
+    length 1, a little less where it is faint. edges: its pixels where light changes most, none without texture. box:
+    float64 (3, 3), unit square to the picture's frame, whose width is ``width``. textured: there is more than a slow
+    change of light.
     """
 
     levels: Float32Array
@@ -60,11 +61,11 @@ def _steps() -> tuple[Float32Array, Float32Array]:
 
 
 _X, _Y = _steps()
+_NO_EDGES = Edges(np.zeros((2, 0), np.float32), np.zeros(0, np.float32), np.zeros((0, 6), np.float32))
 
 
-def board_of(levels: Float32Array, frame: tuple[float, float]) -> Board:
-    """The board of a picture: its thumbnail's grey levels, float32 (h, w); frame: (width, height) of its frame."""
-    grey = levels.astype(np.uint8)
+def board_of(grey: UInt8Array, frame: tuple[float, float]) -> Board:
+    """The board of a picture: its thumbnail's grey levels, uint8 (h, w); frame: (width, height) of its frame."""
     rows, columns = inner(grey)
     part = np.ascontiguousarray(grey[rows, columns])
     raw = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -80,8 +81,9 @@ def board_of(levels: Float32Array, frame: tuple[float, float]) -> Board:
             [0.0, 0.0, 1.0],
         ]
     )
-    detail = float(cv2.absdiff(raw, cv2.GaussianBlur(raw, (0, 0), _SLOW)).mean())
-    return Board(smooth, coarse, unit, _edges(smooth), box, frame[0], detail >= _TEXTURE)
+    textured = cv2.mean(cv2.absdiff(raw, cv2.GaussianBlur(raw, (0, 0), _SLOW)))[0] >= _TEXTURE
+    # What has no texture is laid on nothing.
+    return Board(smooth, coarse, unit, _edges(smooth) if textured else _NO_EDGES, box, frame[0], textured)
 
 
 def _edges(levels: Float32Array) -> Edges:

@@ -38,7 +38,7 @@ class Reach:
 #: Copies that are near are joined first; what is dear is done for those that are left, until nothing moves.
 _NEAREST = Reach(2, hashes=True)
 REACHES: Mapping[Effort, tuple[Reach, ...]] = {
-    "fast": (_NEAREST, Reach(4, variants=True)),
+    "fast": (Reach(2), Reach(4, variants=True, hashes=True)),
     "balanced": (_NEAREST, Reach(4, variants=True, poll=Poll())),
     "thorough": (
         _NEAREST,

@@ -26,30 +26,39 @@ PANEL = 8
 
 # What one edit costs a picture beside each other one, whichever of both was edited. Fitted, as all that follows, to
 # photographs with 1 to 8 random edits each, by conditional logistic regression (D. McFadden 1973), and rounded.
-_LIGHT, _COLOUR, _MIRRORED, _QUARTER, _TURNED, _BENT, _DRAWN = 2.9, 2.3, 1.7, 1.6, 1.2, 2.4, 2.2
-_DETAIL, _GRAIN = 2.3, 1.0
-# Weight of the comparison with the first one of all.
-_DUEL = 0.15
+_LIGHT, _COLOUR, _MIRRORED, _QUARTER, _TURNED, _BENT, _DRAWN = 5.0, 4.7, 3.2, 4.1, 1.3, 4.4, 4.0
+_DETAIL, _GRAIN, _EDGES = 3.7, 2.1, 3.0
 # Being nothing to another picture of the same ones.
-_UNRELATED = 5.0
+_UNRELATED = 8.0
 # Comparisons that nobody made, and what each would have cost.
-_DOUBT, _BADLY_GONE = 2.0, 5.0
-# Differences from which on an edit counts in full: levels of light, of colour, of sharpness, of noise, and thousandths
-# that are drawn over, without so many that alignment leaves.
-_LEVELS, _COLOUR_LEVELS, _SHARPNESS_STEP, _NOISE_STEP, _DRAWN_SHARE, _DRAWN_LEAST = 12.0, 6.0, 0.2, 0.3, 20.0, 4.0
+_DOUBT, _BADLY_GONE = 2.0, 9.0
+# Differences from which on an edit counts in full: levels of light, of colour (without one, that rounding leaves), of
+# sharpness, of noise, of steepness, and thousandths that are drawn over, without so many that alignment leaves.
+_ROUNDED, _LEVELS, _COLOUR_LEVELS = 1.0, 11.0, 5.0
+_SHARPNESS_STEP, _NOISE_STEP, _EDGE_STEP, _DRAWN_SHARE, _DRAWN_LEAST = 0.2, 0.3, 0.2, 20.0, 4.0
 # Percent of bend and degrees beside quarter turns that alignment leaves by itself.
 _BEND, _TURN = 4, 1.0
-# What it costs the edited one alone: drawn over, grey, with a border; cut (in full from this logarithm of area on).
-_DRAWN_ON, _GREY, _BORDERED, _CUT, _CUT_AREA = 2.7, 1.1, 2.0, 2.0, 0.03
+# What it costs the edited one alone: drawn over, grey, with a border; cut, and cut by the bounds of a bent one, which
+# alignment finds less well (in full from this logarithm of area on, and nothing below so much).
+_DRAWN_ON, _GREY, _BORDERED, _CUT, _CUT_BENT, _CUT_AREA, _CUT_LEAST = 3.4, 1.6, 3.2, 2.8, 1.2, 0.03, 0.012
 # Where the edge of a border is not seen, two measures of its area must agree this well, and leave this much of it.
 _SAME_CONTENT, _WIDE = 0.05, 0.9
-# What better pixels are worth: per unit of the logarithm of the scale, and of the measures of quality.
-_SCALE, _SHARPNESS, _NOISE, _EXPOSURE = 2.0, 3.0, 1.8, 1.5
+# What better pixels are worth: per unit of the logarithm of the scale, and of the measures of quality. What is larger
+# and less sharp was made larger: sharpness counts more then; what is larger and sharper (by so much) is no copy of
+# the small one (in full from this logarithm on).
+_SCALE, _SHARPNESS, _ENLARGED, _NOISE, _EXPOSURE, _RESIZED = 1.9, 3.7, 2.0, 3.3, 2.4, 0.08
+_FINER, _FINER_SCALE, _SHARPER = 3.0, 0.5, 0.03
 # What less compression is worth, at once and per unit. It can be compared only where the blocks of 8 x 8 pixels lie
 # alike, and nothing else was done to them unless one is compressed badly, or both are well: elsewhere an edit may have
 # wiped away the traces of what came before it.
-_COMPRESSED, _COMPRESSED_STEP, _COMPRESSION, _SAME_SCALE = 0.8, 0.03, 1.8, 0.01
-_UNTOUCHED_LEVELS, _UNTOUCHED_DRAWN, _SAME_SHARPNESS, _SAME_NOISE, _BADLY, _WELL = 3, 6, 0.1, 0.2, 0.5, 0.9
+_COMPRESSED, _COMPRESSED_STEP, _COMPRESSION, _SAME_SCALE = 1.0, 0.03, 4.3, 0.01
+_UNTOUCHED_LEVELS, _UNTOUCHED_DRAWN, _SAME_NOISE, _SAME_STEEPNESS, _BADLY, _WELL = 3, 6, 0.2, 0.1, 0.5, 0.9
+# Compression sharpens what it spoils, by less than the second one.
+_SAME_SHARPNESS, _SPOILED = 0.1, 0.25
+# What the traces of an earlier compression cost: where the other one is what they say, and where it is not.
+_CHILD, _TRACED, _SAME_TRACES = 1.1, 1.2, 0.03
+# Colours at a finer resolution, and a file that says more of itself: an edit brings neither back.
+_CHROMA, _DESCRIBED = 2.0, 1.0
 
 
 def standing(pictures: Pictures, ledger: Ledger) -> Rows:
@@ -74,7 +83,6 @@ def standing(pictures: Pictures, ledger: Ledger) -> Rows:
     panel = _places(family[order])[np.argsort(order)] < PANEL
     among, apart = panel[pairs].all(axis=1), panel[strangers].all(axis=1)
     final: Values = np.where(panel, _scores(pairs[among], merits[among], strangers[apart], count, 0), 0)
-    final += _duels(pairs[among], merits[among], np.lexsort((pictures.rank, -final, ~panel, best[family])), family)
     place = np.argsort(order)
     rank = np.empty(count, dtype=np.int32)
     rank[np.lexsort((np.where(panel, pictures.rank, place), -final, ~panel, best[family]))] = np.arange(count)
@@ -93,22 +101,6 @@ def _scores(pairs: Pairs, merits: Values, strangers: Pairs, count: int, doubt: f
         total += np.bincount(pairs[:, side], merits[:, side], minlength=count)
         compared += np.bincount(pairs[:, side], minlength=count)
     return np.asarray(np.round(total / np.maximum(compared, 1), 2))
-
-
-def _duels(pairs: Pairs, merits: Values, order: NDArray[np.intp], family: NDArray[np.int64]) -> Values:
-    """What each picture that explains the first one of its family better than that one explains it gains, (n,).
-
-    order: all rows, the best first within each family. Means over all others differ by little where these were edited
-    in ways that no two pictures of one family share: then what parts the two is all that tells.
-    """
-    first = np.zeros(len(family), np.bool_)
-    first[order[np.unique(family[order], return_index=True)[1]]] = True
-    gained = np.zeros(len(family))
-    for side in (0, 1):
-        ahead = merits[:, side] - merits[:, 1 - side]
-        beaten = first[pairs[:, 1 - side]] & (ahead > 0)
-        gained[pairs[beaten, side]] = _DUEL * ahead[beaten]
-    return gained
 
 
 def _places(groups: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -158,22 +150,68 @@ def _merits(pictures: Pictures, pairs: Pairs, verdicts: Verdicts) -> Values:
         return column[pairs[:, 0]].astype(np.float64) - column[pairs[:, 1]]
 
     edits = _Edits.of(verdicts)
-    sharper, calmer, lighter = gain(pictures.sharpness), gain(pictures.noise), gain(pictures.compression)
+    sharper, calmer, steeper = gain(pictures.sharpness), gain(pictures.noise), gain(pictures.steepness)
     cost = edits.cost + _DETAIL * np.minimum(1, np.abs(sharper) / _SHARPNESS_STEP)
     cost += _GRAIN * np.minimum(1, np.abs(calmer) / _NOISE_STEP)
-    ahead = edits.lean + _frames(pictures, pairs, verdicts)
-    ahead += _SHARPNESS * sharper + _NOISE * calmer + _EXPOSURE * gain(pictures.exposure)
+    cost += _EDGES * np.minimum(1, np.abs(steeper) / _EDGE_STEP)
     larger = -np.log(np.maximum(verdicts["scale"].astype(np.float64), 1e-3))
-    ahead += _SCALE * larger
-    # An edit of a strongly compressed picture that is saved well shows no traces of it, and is no better for that.
-    worse = np.minimum(pictures.compression[pairs[:, 0]], pictures.compression[pairs[:, 1]])
-    # Compression takes noise away.
-    grain = (np.abs(calmer) < _SAME_NOISE) | (calmer * lighter < 0)
-    plain = edits.untouched & (np.abs(sharper) < _SAME_SHARPNESS) & grain
-    comparable = edits.upright & (np.abs(larger) < _SAME_SCALE) & (plain | (worse > _WELL) | (worse < _BADLY))
-    compressed = _COMPRESSED * np.clip(lighter / _COMPRESSED_STEP, -1, 1) + _COMPRESSION * lighter
-    ahead += np.where(comparable, compressed, 0)
+    ahead = edits.lean + _frames(pictures, pairs, verdicts) + _SCALE * larger
+    ahead += (_SHARPNESS + _ENLARGED * (np.abs(larger) > _RESIZED)) * sharper
+    ahead += _FINER * np.clip(larger / _FINER_SCALE, -1, 1) * (np.sign(larger) * sharper > _SHARPER)
+    ahead += _NOISE * calmer + _EXPOSURE * gain(pictures.exposure)
+    ahead += _CHROMA * np.sign(gain(pictures.chroma)) + _DESCRIBED * np.sign(gain(pictures.described))
+    same = edits.untouched & (np.abs(steeper) < _SAME_STEEPNESS)
+    upright = edits.upright & (np.abs(larger) < _SAME_SCALE)
+    ahead += _generations(pictures, pairs, _Likeness(upright, same, sharper, calmer))
     return np.stack([ahead - cost, -ahead - cost], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Likeness:
+    """What of two pictures, (m,) each, lets their compression be compared.
+
+    upright: blocks of pixels lie alike. same: so do light, colour, every place and the strength of edges. sharper,
+    calmer: by how much a has more sharpness and less noise.
+    """
+
+    upright: NDArray[np.bool_]
+    same: NDArray[np.bool_]
+    sharper: Values
+    calmer: Values
+
+    def comparable(self, lighter: Values, worse: Values) -> NDArray[np.bool_]:
+        """Where it can be. lighter: by how much a is compressed less. worse: the measure of the worse one."""
+        # Compression takes noise away, and its own counts as sharpness.
+        grain = (np.abs(self.calmer) < _SAME_NOISE) | (self.calmer * lighter < 0)
+        apart = np.abs(self.sharper)
+        detail = (apart < _SAME_SHARPNESS) | ((self.sharper * lighter < 0) & (apart < _SPOILED))
+        return np.asarray(self.upright & ((self.same & grain & detail) | (worse > _WELL) | (worse < _BADLY)))
+
+
+def _generations(pictures: Pictures, pairs: Pairs, likeness: _Likeness) -> Values:
+    """How much what compression left says that b was made from a, (m,).
+
+    A file that shows traces of a stronger compression than its own is a copy; where the other one was compressed just
+    so, a copy of that one.
+    """
+    own, traces = pictures.saved.astype(np.float64), pictures.earlier.astype(np.float64)
+    shown = np.minimum(own, traces)
+    a, b = pairs[:, 0], pairs[:, 1]
+    child = [_is_child(own, traces, parent, copy) for parent, copy in ((b, a), (a, b))]
+    stray = [(traces[one] < 1) & (traces[other] >= 1) for one, other in ((a, b), (b, a))]
+    ahead = _CHILD * (child[1].astype(np.float64) - child[0])
+    ahead += _TRACED * ((stray[1] & ~child[1]).astype(np.float64) - (stray[0] & ~child[0]))
+    lighter, worse = shown[a] - shown[b], np.minimum(shown[a], shown[b])
+    compressed = _COMPRESSED * np.clip(lighter / _COMPRESSED_STEP, -1, 1) + _COMPRESSION * lighter
+    comparable = likeness.comparable(lighter, worse) & ~child[0] & ~child[1]
+    return np.asarray(ahead + np.where(comparable, compressed, 0))
+
+
+def _is_child(own: Values, traces: Values, parent: NDArray[np.integer], copy: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether the traces in each ``copy`` are those of what its ``parent`` shows, and the parent's are not, (m,)."""
+    found, shown = traces[copy], np.minimum(own, traces)[parent]
+    alike = np.minimum(np.abs(own[parent] - found), np.abs(shown - found)) < _SAME_TRACES
+    return np.asarray((found < 1) & alike & (np.abs(traces[parent] - found) >= _SAME_TRACES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +229,8 @@ class _Edits:
 
     @classmethod
     def of(cls, verdicts: Verdicts) -> _Edits:
-        cost = _LIGHT * np.minimum(1, verdicts["light"] / _LEVELS)
-        cost += _COLOUR * np.minimum(1, verdicts["colour"] / _COLOUR_LEVELS)
+        light, colour = (verdicts[name].astype(np.float64) - _ROUNDED for name in ("light", "colour"))
+        cost = _LIGHT * np.clip(light / _LEVELS, 0, 1) + _COLOUR * np.clip(colour / _COLOUR_LEVELS, 0, 1)
         turn, turned = np.abs(verdicts["turn"].astype(np.float64)), _is_turned(verdicts)
         quarter = ~turned & (np.rint(turn / 90) % 4 != 0)
         mirrored, bent = verdicts["mirrored"], verdicts["bend"] > _BEND
@@ -228,5 +266,7 @@ def _frames(pictures: Pictures, pairs: Pairs, verdicts: Verdicts) -> Values:
         framed.append(border.astype(np.float64))
         # One plain tone beyond is no evidence: a crop leaves out such ground, a border adds it.
         beyond.append(np.where(border | (margin == Margin.PLAIN), 0.0, -np.log(area)))
-    cut = np.clip((beyond[0] - beyond[1]) / _CUT_AREA, -1, 1)
-    return np.asarray(_CUT * cut + _BORDERED * (framed[1] - framed[0]))
+    more = beyond[0] - beyond[1]
+    cut = np.sign(more) * np.clip((np.abs(more) - _CUT_LEAST) / _CUT_AREA, 0, 1)
+    cut *= np.where(verdicts["bend"] > _BEND, _CUT_BENT, _CUT)
+    return np.asarray(cut + _BORDERED * (framed[1] - framed[0]))

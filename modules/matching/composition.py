@@ -16,6 +16,9 @@ from modules.records import Float32Array, Kind, UInt8Array
 LEAST_FILL = 0.25
 #: From this share on, whatever is beside the picture is an addition to it.
 _MOST_FILL = 0.75
+#: From this share on, with other things on so few sides only, an edge must be plain to see: one side of a crop may well
+#: run along something.
+_MOST_FILL_BESIDE, _FEW_SIDES = 0.65, 2
 #: A side is cut when the step across it is this many times the picture's own change beside it, plus a margin.
 _CUT_RATIO, _CUT_MARGIN = 1.6, 8.0
 #: Or when the pictures on both sides of it run on by themselves and not into each other: correlation across, how much
@@ -60,14 +63,14 @@ class _Side:
     length: float
 
 
-def setting(matrix: Matrix, inner: UInt8Array, outer: UInt8Array, fill: float) -> Kind:
-    """PART, EMBEDDED or COLLAGE: how ``inner``, which ``outer`` shows whole, lies in it.
+def setting(places: Matrix, outer: UInt8Array, fill: float) -> Kind:
+    """PART, EMBEDDED or COLLAGE: how a picture that ``outer`` shows whole lies in it.
 
-    inner, outer: thumbnails, BGR uint8; matrix: pixels of inner to those of outer, float64 (3, 3). fill: share of the
-    outer one that the inner one is.
+    places: its corners there, pixels, float64 (4, 2); outer: a thumbnail, BGR uint8. fill: share of the outer one that
+    the inner one is.
     """
-    sides = _sides(placed(matrix, inner), outer)
-    if not _are_cut(outer, sides):
+    sides = _sides(places, outer)
+    if not _are_cut(outer, sides, plainly=len(sides) <= _FEW_SIDES and fill > _MOST_FILL_BESIDE):
         return Kind.PART
     if fill < LEAST_FILL:
         return Kind.COLLAGE
@@ -75,19 +78,22 @@ def setting(matrix: Matrix, inner: UInt8Array, outer: UInt8Array, fill: float) -
 
 
 def is_pasted(matrix: Matrix, inner: UInt8Array, outer: UInt8Array) -> bool:
-    """Whether ``inner`` ends at an edge in ``outer`` where a crop would go on. Arguments as in :func:`setting`."""
-    return _are_cut(outer, _sides(placed(matrix, inner), outer))
+    """Whether ``inner`` ends at an edge in ``outer`` where a crop would go on.
+
+    inner, outer: thumbnails, BGR uint8; matrix: pixels of inner to those of outer, float64 (3, 3).
+    """
+    return _are_cut(outer, _sides(placed(matrix, inner), outer), plainly=False)
 
 
-def _are_cut(outer: UInt8Array, sides: list[_Side]) -> bool:
-    """Whether most of the sides, by length, are cut."""
+def _are_cut(outer: UInt8Array, sides: list[_Side], *, plainly: bool) -> bool:
+    """Whether most of the sides, by length, are cut; ``plainly``: by an edge, not only in that the rest is another."""
     left = sum(side.length for side in sides)
     wanted = _CUT_SHARE * left
     for side in sorted(sides, key=lambda side: -side.length):
         if wanted < 0 or wanted >= left:
             break  # whatever the rest is
         left -= side.length
-        wanted -= side.length * _is_cut(outer, side)
+        wanted -= side.length * _is_cut(outer, side, plainly=plainly)
     return wanted < 0
 
 
@@ -116,7 +122,7 @@ def _lines(side: _Side, offsets: Sequence[float]) -> Matrix:
     return np.asarray(along + np.asarray(offsets)[:, None, None] * side.outward)
 
 
-def _is_cut(outer: UInt8Array, side: _Side) -> bool:
+def _is_cut(outer: UInt8Array, side: _Side, *, plainly: bool) -> bool:
     """Whether ``outer`` changes abruptly across a side, where a crop would go on."""
     places = _lines(side, _OFFSETS).astype(np.float32)
     lines = cv2.remap(outer, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -127,6 +133,8 @@ def _is_cut(outer: UInt8Array, side: _Side) -> bool:
         return True
     if _is_faint_edge(far_in, near_in, near_out, out):
         return True
+    if plainly:
+        return False
     tones = lines.mean(axis=2)
     varied = tones.std(axis=1)
     if min(varied[1], varied[2]) > _VARIED and varied[_LINE].min() < _GUTTER * min(varied[1], varied[2], varied[11]):
@@ -192,5 +200,5 @@ def _is_collage(sides: list[_Side], outer: UInt8Array, fill: float) -> bool:
         settled += ground < _PLAIN_MARGIN
         large = beyond.mean() >= _LARGE * fill
         other = large and ground < _GROUND and fine[beyond].mean() >= _BUSY
-        pictures += other and all(_is_cut(outer, part) for part in _extended(side, outer))
+        pictures += other and all(_is_cut(outer, part, plainly=False) for part in _extended(side, outer))
     return pictures >= 1 and settled <= _COLLAGE_SIDES

@@ -10,6 +10,7 @@ import numpy as np
 from modules.errors import ImgsieveError
 from modules.matching.board import Board, board_of
 from modules.matching.likeness import coarse_of
+from modules.matching.margins import Box, content_box
 from modules.records import Float32Array, Keypoints, UInt8Array
 
 FRAME = 512.0
@@ -27,8 +28,9 @@ class Evidence:
     units. descriptors: float32 (n, 128), whole numbers. norms: float32 (n,), their squared lengths. thumb: BGR
     uint8 (h, w, 3). grey: float32 (h, w), its grey levels. flatness: share of its four most frequent of 32 tones, 0 to
     1: of drawings nearly all. coarse: float32 (256,), grey levels for likeness. small: Y Cr Cb uint8 (h, w, 3), the
-    thumbnail with a long side of at most SMALL. board: of a picture without keypoints,
-    for registration.
+    thumbnail with a long side of at most SMALL. content: where the thumbnail is no plain border. tones: float32
+    (3, 32), share of the thumbnail's pixels up to each of 32 levels of blue, green and red. board: of a picture without
+    keypoints, for registration.
     """
 
     size: Size
@@ -40,6 +42,8 @@ class Evidence:
     flatness: float
     coarse: Float32Array
     small: UInt8Array
+    content: Box
+    tones: Float32Array
     board: Board | None = None
 
     @property
@@ -60,7 +64,8 @@ def evidence_of(keypoints: Keypoints, size: Size) -> Evidence:
     thumb = decode_thumb(keypoints.thumb)
     descriptors = keypoints.descriptors.astype(np.float32)
     scale = np.asarray(frame(size), dtype=np.float32) / np.float32(65535)
-    grey = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    levels = np.asarray(cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = levels.astype(np.float32)
     return Evidence(
         size,
         keypoints.points[:, :2].astype(np.float32) * scale,
@@ -69,16 +74,23 @@ def evidence_of(keypoints: Keypoints, size: Size) -> Evidence:
         np.einsum("ij,ij->i", descriptors, descriptors),
         thumb,
         grey,
-        _flatness(grey),
+        _flatness(levels),
         coarse_of(grey),
         np.asarray(cv2.cvtColor(reduced(thumb, min(1.0, SMALL / max(thumb.shape[:2]))), cv2.COLOR_BGR2YCrCb), np.uint8),
-        None if len(descriptors) else board_of(grey, frame(size)),
+        content_box(grey),
+        _tones(thumb),
+        None if len(descriptors) else board_of(levels, frame(size)),
     )
 
 
-def _flatness(grey: Float32Array) -> float:
-    tones = np.bincount((grey.ravel() / 8).astype(np.uint8), minlength=32)
+def _flatness(grey: UInt8Array) -> float:
+    tones = cv2.calcHist([grey], [0], None, [32], [0, 256]).ravel()
     return float(np.sort(tones)[-4:].sum() / grey.size)
+
+
+def _tones(thumb: UInt8Array) -> Float32Array:
+    counts = [cv2.calcHist([thumb], [channel], None, [32], [0, 256]).ravel() for channel in range(3)]
+    return np.asarray(np.cumsum(counts, axis=1) / (thumb.size / 3), np.float32)
 
 
 def reduced(picture: UInt8Array, factor: float) -> UInt8Array:
@@ -93,7 +105,7 @@ def with_board(picture: Evidence) -> Evidence:
     """The same picture, ready for registration too."""
     if picture.board is not None:
         return picture
-    return replace(picture, board=board_of(picture.grey, frame(picture.size)))
+    return replace(picture, board=board_of(picture.grey.astype(np.uint8), frame(picture.size)))
 
 
 def decode_thumb(thumb: bytes) -> UInt8Array:

@@ -16,6 +16,8 @@ _SLOW = 6.0
 _DETAIL = 3.0
 #: Mean levels by which a channel may differ: what re-encoding does to one plain colour.
 _TONE = 1.1
+#: Levels by which making a thumbnail smaller may change its mean.
+_RESIZED = 0.5
 
 
 def nearly_identical(a: UInt8Array, b: UInt8Array) -> bool:
@@ -24,6 +26,9 @@ def nearly_identical(a: UInt8Array, b: UInt8Array) -> bool:
     The rule for pictures with too little texture to be laid on each other: it forgives re-encoding and
     resizing and nothing else, for two blank pages in two shades of white are two pictures.
     """
+    # Of many blank pictures nearly all pairs end here.
+    if max(abs(one - other) for one, other in zip(cv2.mean(a), cv2.mean(b), strict=True)) > _TONE + _RESIZED:
+        return False
     pair = _same_size(a, b)
     if pair is None:
         return False
@@ -39,6 +44,8 @@ def same_but_for_brightness(a: UInt8Array, b: UInt8Array) -> bool:
     For pictures with too little texture to be laid on each other, but with some: what is left without the slow change
     of light across the picture must be there and agree, for two plain skies differ by a gain and an offset as well.
     """
+    if min(float(cv2.meanStdDev(picture)[1].max()) for picture in (a, b)) < _DETAIL / 2:
+        return False  # what varies that little has no detail, whatever its light does
     pair = _same_size(a, b)
     if pair is None:
         return False

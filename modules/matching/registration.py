@@ -18,8 +18,9 @@ from modules.matching.board import EDGES, GRID, NOISE, SIDE, Board
 from modules.matching.geometry import Alignment, Matrix, inverse, is_sane
 from modules.records import Float32Array
 
-#: Correlation from which on one of the eight symmetries may be right as it is; below the second there is no guess.
-_GOOD, _LEAST = 0.8, 0.3
+#: Correlation of the best of the eight symmetries from which on crops are not tried; from which on it may be right as
+#: it is, whatever else is found; and of any guess, below which there is none.
+_GOOD, _PERHAPS, _LEAST = 0.8, 0.6, 0.3
 #: Rounds of least squares; a step, in pixels, that ends them; share of the square that must overlap.
 _ROUNDS, _STEP, _OVERLAP = 12, 0.04, 1 / 12
 #: Gain by which the light of one copy may differ from the other's.
@@ -141,6 +142,8 @@ _CELLS = _cells(_SYMMETRIES)
 
 def _guess(a: Board, b: Board) -> tuple[Matrix | None, Matrix | None]:
     """The best of all guesses and the best symmetry if it is good, unit square of a to that of b, or None."""
+    if not (a.textured and b.textured):
+        return None, None
     symmetric = b.unit[_CELLS] @ a.unit
     place = int(symmetric.argmax())
     best = float(symmetric[place])
@@ -150,7 +153,7 @@ def _guess(a: Board, b: Board) -> tuple[Matrix | None, Matrix | None]:
         place = int(parts.argmax())
         if parts[place] > best:
             best, matrix = float(parts[place]), _PARTS.matrices[place]
-    return matrix if best >= _LEAST else None, simple if symmetric.max() >= _GOOD else None
+    return matrix if best >= _LEAST else None, simple if symmetric.max() >= _PERHAPS else None
 
 
 def _refined(pairs: Sequence[tuple[Board, Board]], guesses: Sequence[Matrix]) -> list[Matrix | None]:

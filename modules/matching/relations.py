@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.matching.agreement import centre, filled, placed
+from modules.matching.agreement import centre, corners, filled
 from modules.matching.composition import LEAST_FILL, setting
 from modules.matching.evidence import Evidence
-from modules.matching.geometry import Matrix, inverse, scale_of
+from modules.matching.geometry import Matrix, inverse, moved, scale_of
+from modules.matching.margins import Box, is_margin
 from modules.records import VERDICT_DTYPE, Grade, Kind, UInt8Array
 
 Verdicts = NDArray[Any]
@@ -23,57 +24,78 @@ HELD_COVER = 0.9
 MAX_FINER = 1.5
 #: The same of a picture in a composition: screens enlarge it to their width.
 MAX_FINER_INSIDE = 4.0
-#: Colour distance, in levels of the worst channel, within which a border is one plain colour.
-_PLAIN = 24
-#: Share of an uncovered region that must have its colour for the region to be a plain border.
-_PLAIN_SHARE = 0.98
-_SEAM = np.ones((5, 5), np.uint8)
-#: Pixels that are looked at to see whether a region is plain.
-_ENOUGH = 400
+#: Places along each border of a picture that are looked at in the other one, how many of them must lie on it at least,
+#: and levels from which on it has another colour there.
+_ALONG, _LEAST_SEEN, _OWN = 16, 3, 40
 
 
-def covers(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[float, float]:
-    """Share of a that b shows and share of b that a shows, plain borders aside, 0 to 1 each.
+def relate(matrix: Matrix, a: Evidence, b: Evidence) -> tuple[Kind, float, float]:
+    """Kind, share of a that b shows and share of b that a shows, of two pictures whose overlap agrees.
 
-    a, b: thumbnails, BGR uint8; matrix: pixels of a to pixels of b, float64 (3, 3).
+    The shares are 0 to 1, plain borders aside; matrix: pixels of a's thumbnail to those of b's, float64 (3, 3).
     """
-    return _share(b, a, inverse(matrix)), _share(a, b, matrix)
+    likely = _box(matrix, a, b), _box(inverse(matrix), b, a)
+    # Where a border ends, and whose it is, is not always to be seen: what lets one stand for the other counts.
+    found = []
+    for boxes in dict.fromkeys((likely, (a.content, b.content), (_whole(a), _whole(b)))):
+        found.append(_related(matrix, a, b, boxes))
+        if found[-1][0] in {Kind.COPY, Kind.PART}:
+            return found[-1]
+    return found[0]
 
 
-def _share(inner: UInt8Array, outer: UInt8Array, matrix: Matrix) -> float:
-    """Share of ``outer`` on which ``inner`` lies."""
-    height, width = outer.shape[:2]
-    mask = filled(placed(matrix, inner), height, width)
-    share: float = cv2.countNonZero(mask) / (height * width)
-    if share == 1.0:
-        return 1.0
-    # The seam is half this and half that; it belongs to neither.
-    rest = outer[::2, ::2][cv2.dilate(mask, _SEAM)[::2, ::2] == 0]
-    if len(rest) == 0 or _is_plain(rest[:: 1 + len(rest) // _ENOUGH]):
-        return 1.0
-    return share
-
-
-def _is_plain(pixels: UInt8Array) -> bool:
-    """Whether pixels, uint8 (n, 3), are of one colour but for JPEG noise."""
-    channels = pixels.T.astype(np.int16)
-    ordered = np.sort(channels, axis=1)
-    # Twice the median, a whole number.
-    middle = ordered[:, (len(pixels) - 1) // 2] + ordered[:, len(pixels) // 2]
-    near = np.logical_and.reduce(np.abs(2 * channels - middle[:, None]) <= 2 * _PLAIN)
-    return bool(np.count_nonzero(near) >= _PLAIN_SHARE * len(pixels))
-
-
-def relate(matrix: Matrix, a: UInt8Array, b: UInt8Array) -> tuple[Kind, float, float]:
-    """Kind, cover of a and cover of b of two pictures whose overlap agrees. Arguments as in :func:`covers`."""
-    cover_a, cover_b = covers(matrix, a, b)
+def _related(matrix: Matrix, a: Evidence, b: Evidence, boxes: tuple[Box, Box]) -> tuple[Kind, float, float]:
+    """:func:`relate` of what lies in a box of each."""
+    box_a, box_b = boxes
+    a_on_b, b_on_a = corners(matrix, box_a), corners(inverse(matrix), box_b)
+    cover_a, cover_b = _share(b_on_a, a.thumb, box_a), _share(a_on_b, b.thumb, box_b)
     if cover_a >= HELD_COVER and cover_b >= HELD_COVER:
         return Kind.COPY, cover_a, cover_b
     if cover_a >= HELD_COVER:
-        return setting(matrix, a, b, cover_b), cover_a, cover_b
+        return setting(a_on_b, b.thumb, cover_b), cover_a, cover_b
     if cover_b >= HELD_COVER:
-        return setting(inverse(matrix), b, a, cover_a), cover_a, cover_b
+        return setting(b_on_a, a.thumb, cover_a), cover_a, cover_b
     return Kind.RELATED, cover_a, cover_b
+
+
+def _whole(picture: Evidence) -> Box:
+    height, width = picture.grey.shape
+    return 0, 0, width, height
+
+
+def _box(matrix: Matrix, own: Evidence, other: Evidence) -> Box:
+    """What of a picture is compared: all of it, or what is within its border, where the other one has no such border.
+
+    A frame, or the wall behind a thing, belongs to a picture whose copies show it too.
+    """
+    if own.content == _whole(own):
+        return own.content
+    height, width = own.grey.shape
+    left, top, right, bottom = own.content
+    across, down = (np.linspace(0, length - 1, _ALONG) for length in (width, height))
+    middles = [(left / 2, "x"), ((right + width) / 2, "x"), (top / 2, "y"), ((bottom + height) / 2, "y")]
+    depths = (left, width - right, top, height - bottom)
+    lines = [
+        np.column_stack([np.full(_ALONG, middle), down] if axis == "x" else [across, np.full(_ALONG, middle)])
+        for (middle, axis), depth in zip(middles, depths, strict=True)
+        if depth
+    ]
+    here = np.concatenate(lines)
+    there = np.rint(moved(matrix, here)).astype(np.int64)
+    inside = ((there >= 0) & (there < other.grey.shape[::-1])).all(axis=1)
+    seen, found = np.floor(here[inside]).astype(np.int64), there[inside]
+    colours = own.thumb[seen[:, 1], seen[:, 0]].astype(np.int16), other.thumb[found[:, 1], found[:, 0]]
+    apart = np.abs(colours[0] - colours[1]).max(axis=1)
+    return own.content if np.count_nonzero(apart > _OWN) > max(_LEAST_SEEN, len(apart) / 2) else _whole(own)
+
+
+def _share(inner: Matrix, outer: UInt8Array, box: Box) -> float:
+    """Share of a box of ``outer`` on which a picture lies, whose corners there are ``inner``, pixels (4, 2)."""
+    left, top, right, bottom = box
+    part = outer[top:bottom, left:right]
+    mask = filled(inner - (left, top), *part.shape[:2])
+    share: float = cv2.countNonZero(mask) / mask.size
+    return 1.0 if share == 1.0 or is_margin(part, mask) else share
 
 
 def verdict(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from modules.matching.differences import note
 from modules.matching.evidence import Evidence, frame, with_board
 from modules.matching.geometry import MIN_INLIERS, Alignment, Matched, Matrix
 from modules.matching.likeness import likeness
-from modules.matching.patches import Displacements, displaced, scattered
+from modules.matching.patches import Displacements, displaced
+from modules.matching.pieces import scattered
 from modules.matching.registration import register
 from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Grade, Kind
 
 #: Raised by hand when the same two pictures would get another verdict.
-VERSION = 6
+VERSION = 8
 MATCHER_FINGERPRINT = fingerprint("matcher", VERSION)
 
 
@@ -40,7 +42,7 @@ class Limits:
 SUPPORT = (8, 14, 20, 30)
 LIMITS = {
     Grade.LENIENT: Limits((0.80, 0.72, 0.62, 0.50), 0.28),
-    Grade.NORMAL: Limits((0.86, 0.80, 0.70, 0.56), 0.22),
+    Grade.NORMAL: Limits((0.86, 0.80, 0.70, 0.56), 0.21),
     Grade.STRICT: Limits((0.90, 0.86, 0.80, 0.70), 0.15),
 }
 #: Of two drawings, which share lines and letters with many others.
@@ -59,6 +61,8 @@ REGISTERED_LIMITS = {
 _ALIKE = 0.75
 #: Likeness, in the same place, of two pictures of one shape from which on one may be the other one drawn over.
 _PERHAPS_ALIKE = 0.2
+#: The same of two without keypoints that may lie on each other as they are, whatever registration says.
+_IN_PLACE = 0.5
 #: Likeness of two pictures that may be the same to the pixel.
 _SAME = 0.95
 #: Textured tiles that such an alignment must be seen in: the few of an icon agree by chance.
@@ -70,10 +74,8 @@ SPARSE_LIMITS = {
     Grade.NORMAL: Limits((0.92,) * 4, 0.02),
     Grade.STRICT: Limits((0.97,) * 4, 0.0),
 }
-#: Least strength where all of a picture's pieces lie in another order: tiles at their edges are lost.
-SCATTERED = {Grade.LENIENT: 0.22, Grade.NORMAL: 0.28, Grade.STRICT: 0.5}
-#: Share of the matches that one alignment holds of a picture in one piece.
-_ONE_PIECE = 0.5
+#: Of pictures in pieces: least share of their texture that is explained, and of their tiles that are found elsewhere.
+SCATTERED = {Grade.LENIENT: (0.45, 0.16), Grade.NORMAL: (0.5, 0.2), Grade.STRICT: (0.7, 0.35)}
 #: Textured tiles of the overlap below which their agreement tells nothing.
 MIN_TILES = 6
 #: Support from which on patches are looked for that lie elsewhere than the rest.
@@ -99,6 +101,10 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
         verdict = _verify_matched(found, a, b)
         if verdict is not None:
             best = max(best, verdict, key=_grade_of)
+            if best["kind"] == Kind.RELATED:
+                # Perhaps it is one of many pieces, and the others lie elsewhere.
+                pieces = _verify_pieces(a, b)
+                return pieces if pieces["grade"] >= Grade.NORMAL else best
             if best["grade"] >= Grade.NORMAL:
                 return best
     if max(len(a.places), len(b.places)) < FEW_KEYPOINTS:
@@ -112,7 +118,10 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
             geometry.of_one_shape(a, b) and a.coarse @ b.coarse >= _ALIKE and covering.differ_beside_common(a, b)
         ):
             best = max(best, whole, key=_grade_of)
-    return best if best["grade"] >= Grade.NORMAL else max(best, _verify_covered(a, b), key=_grade_of)
+    for verify in (_verify_covered, _verify_pieces):
+        if best["grade"] < Grade.NORMAL:
+            best = max(best, verify(a, b), key=_grade_of)
+    return best
 
 
 def _grade_of(verdict: Verdicts) -> int:
@@ -153,34 +162,37 @@ def grade(agreed: Agreement, support: float, demands: Mapping[Grade, Limits] = L
 def _verify_matched(found: Matched, a: Evidence, b: Evidence) -> Verdicts | None:
     """The verdict by these matches; None where they tell nothing."""
     alignment = geometry.align(found)
-    verdict = None
-    if alignment is not None:
-        support = _support(alignment, a, b)
-        agreed = agreement.measure(_on_thumbs(alignment, a, b), a, b)
-        demands = FLAT_LIMITS if agreement.are_flat(a, b) else LIMITS
-        reached = grade(agreed, support, demands)
-        if reached < Grade.NORMAL and support >= _PATCHED:
-            patches = displaced(found, alignment.matrix)
-            if len(patches) > 1:
-                agreed = _patched(alignment, patches, a, b)
-                reached = max(reached, grade(agreed, support, demands))
-        if reached < Grade.NORMAL:
-            free = covering.uncovered(_on_thumbs(alignment, a, b), a, b)
-            if free.tiles:
-                agreed, reached = free, Grade.NORMAL
-        verdict = _verdict_of(alignment, agreed, reached, a, b)
-        if reached and verdict["kind"] != Kind.RELATED:
-            return verdict
-    if alignment is not None and alignment.inliers > _ONE_PIECE * len(found.source):
-        return verdict
-    pieces = None if agreement.are_flat(a, b) else scattered(found, a, b)
-    if pieces is not None:
-        whole = Alignment(geometry.on_its_place(a, b), found.mirrored, pieces[1])
-        agreed = _patched(whole, pieces[0], a, b)
-        reached = max((which for which, least in SCATTERED.items() if agreed.strength >= least), default=Grade.NONE)
-        if reached:
-            return _verdict_of(whole, agreed, reached, a, b)
-    return verdict
+    if alignment is None:
+        return None
+    support = _support(alignment, a, b)
+    agreed = agreement.measure(_on_thumbs(alignment, a, b), a, b)
+    demands = FLAT_LIMITS if agreement.are_flat(a, b) else LIMITS
+    reached = grade(agreed, support, demands)
+    if reached < Grade.NORMAL and support >= _PATCHED:
+        patches = displaced(found, alignment.matrix)
+        if len(patches) > 1:
+            agreed = _patched(alignment, patches, a, b)
+            reached = max(reached, grade(agreed, support, demands))
+    if reached < Grade.NORMAL:
+        free = covering.uncovered(_on_thumbs(alignment, a, b), a, b)
+        if free.tiles:
+            agreed, reached = free, Grade.NORMAL
+    return _verdict_of(alignment, agreed, reached, a, b)
+
+
+def _verify_pieces(a: Evidence, b: Evidence) -> Verdicts:
+    """The verdict on two pictures of which one is the other one cut into pieces in another order."""
+    if agreement.are_flat(a, b):
+        return relations.verdict(Kind.NONE)
+    pieces = scattered(a, b)
+    passed = (
+        which
+        for which, (explained, found) in SCATTERED.items()
+        if pieces.explained >= explained and pieces.found >= found
+    )
+    whole = Alignment(geometry.on_its_place(a, b), mirrored=False, inliers=0)
+    agreed = Agreement(pieces.explained, 0.0, pieces.found, pieces.pieces)
+    return _verdict_of(whole, agreed, max(passed, default=Grade.NONE), a, b)
 
 
 def _support(alignment: Alignment, a: Evidence, b: Evidence) -> float:
@@ -216,7 +228,7 @@ def _verdict_of(alignment: Alignment, agreed: Agreement, reached: Grade, a: Evid
     if not reached:
         return relations.verdict(Kind.NONE, agreement=agreed.share, inliers=alignment.inliers)
     matrix = _on_thumbs(alignment, a, b)
-    kind, cover_a, cover_b = relations.relate(matrix, a.thumb, b.thumb)
+    kind, cover_a, cover_b = relations.relate(matrix, a, b)
     found = relations.verdict(
         kind,
         cover_a=cover_a,
@@ -249,7 +261,7 @@ def _verify_registered(alignments: Sequence[Alignment], a: Evidence, b: Evidence
     """By the first of the alignments under which enough agrees, else by the one under which most does."""
     best = relations.verdict(Kind.NONE)
     flat, same = agreement.are_flat(a, b), likeness(a.coarse, b.coarse) >= _SAME
-    for alignment in alignments:
+    for alignment in chain(alignments, _in_place(a, b)):
         agreed = agreement.measure(_on_thumbs(alignment, a, b), a, b)
         reached = Grade.NONE
         if agreed.tiles >= _REGISTERED_TILES:
@@ -262,6 +274,16 @@ def _verify_registered(alignments: Sequence[Alignment], a: Evidence, b: Evidence
             return best
     # Signs and drawings may have too little to be laid by, and be the same to the pixel.
     return max(best, _verify_plain(a, b), key=_grade_of) if same else best
+
+
+def _in_place(a: Evidence, b: Evidence) -> Iterator[Alignment]:
+    """That a lies on b as it is, where that may be: asked for when nothing else is right.
+
+    Where light is clipped, a border may be seen in one of them alone, and what is left is laid awry.
+    """
+    alike = geometry.of_one_shape(a, b) and a.coarse @ b.coarse >= _IN_PLACE
+    if alike and not covering.differ_beside_common(a, b):
+        yield Alignment(geometry.on_its_place(a, b), mirrored=False, inliers=0)
 
 
 def _is_textured(picture: Evidence) -> bool:

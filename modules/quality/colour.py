@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -21,6 +22,8 @@ _CHUNK = 4096
 
 def square(rgb: UInt8Array) -> UInt8Array:
     """A picture, uint8 (h, w, 3), area-averaged to 128 x 128: all that histogram and palette look at."""
+    if rgb.shape[:2] == (_SIDE, _SIDE):
+        return rgb
     return np.asarray(cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -57,25 +60,20 @@ def palette(rgb: UInt8Array) -> bytes:
 def _farthest(points: Float32Array) -> tuple[NDArray[np.int32], int]:
     """The nearest of at most 5 of the points, (n, 3), each chosen farthest from those before; labels (n, 1), and count.
 
-    The first is the one nearest to their mean.
+    points: whole numbers, so that all squares and sums of them are exact. The first is the one nearest to their mean.
     """
-    chosen = int(_distances(points, points.mean(axis=0)).argmin())
-    nearest = _distances(points, points[chosen])
+    squares = np.einsum("ij,ij->i", points, points)
+    chosen = int((squares - points @ (2 * points.mean(axis=0))).argmin())
+    nearest = squares + squares[chosen] - 2 * (points @ points[chosen])
     labels = np.zeros((len(points), 1), np.int32)
     for count in range(1, _CLUSTERS):
         chosen = int(nearest.argmax())
         if nearest[chosen] == 0:
             return labels, count
-        distance = _distances(points, points[chosen])
+        distance = squares + squares[chosen] - 2 * (points @ points[chosen])
         labels[distance < nearest] = count
         nearest = np.minimum(nearest, distance)
     return labels, _CLUSTERS
-
-
-def _distances(points: Float32Array, place: Float32Array) -> Float32Array:
-    """Squared, of points (n, 3) from a place (3,)."""
-    apart = points - place
-    return np.asarray(np.einsum("ij,ij->i", apart, apart), np.float32)
 
 
 def dominant_colours(rgb: UInt8Array) -> int:
@@ -89,7 +87,7 @@ def _merged(
     """Largest first, each centre joins a kept one nearby or is kept; those with a share worth naming, most first."""
     kept: list[tuple[NDArray[np.floating], float]] = []
     for i in np.argsort(-shares, kind="stable"):
-        near = next((k for k, (c, _) in enumerate(kept) if np.linalg.norm(centres[i] - c) < _MIN_DISTANCE), None)
+        near = next((k for k, (c, _) in enumerate(kept) if math.dist(centres[i], c) < _MIN_DISTANCE), None)
         if near is None:
             kept.append((centres[i], float(shares[i])))
         else:

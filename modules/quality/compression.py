@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.features.decode import DecodedHeader
+from modules.quality.double_compression import basis, first_quality
 from modules.records import Float32Array, UInt8Array
 
 # ITU-T T.81 (JPEG), annex K, table K.1: the luminance table that the IJG library scales to a quality.
@@ -20,8 +21,9 @@ _QUALITY = np.arange(1, 101)
 _PERCENT = np.where(_QUALITY < 50, 5000 // _QUALITY, 200 - 2 * _QUALITY)[:, None]
 _TABLES = np.clip((np.array(_JPEG_LUMINANCE) * _PERCENT + 50) // 100, 1, 255)
 
-# A lossy format whose quantiser is not read counts like a JPEG of about quality 75, a palette like one of 60.
-_UNKNOWN_LOSSY = 0.8
+# A lossy format whose quantiser is not read counts like a JPEG of about quality 75, a palette like one of 60. So do
+# formats that no camera writes: what they hold was most likely compressed before.
+_UNKNOWN_LOSSY, _CONVERTED = 0.8, ("WEBP", "AVIF")
 _PALETTE = 0.7
 
 # A picture that shows stronger compression than its file admits is no first copy: this much of the measure is lost.
@@ -46,14 +48,11 @@ class _Search:
     """Some of the coefficients of a block (row, column), and the qualities that are looked for in them."""
 
     def __init__(self, where: tuple[tuple[int, int], ...], qualities: NDArray[np.int64]) -> None:
-        rows, columns = np.arange(8)[:, None], np.arange(8)
-        # The DCT-II basis pictures of ITU-T T.81, A.3.3.
-        basis = np.cos(np.pi * rows * (2 * columns + 1) / 16) * np.where(rows == 0, np.sqrt(1 / 8), 0.5)
-        waves = np.stack([np.outer(basis[i], basis[j]).ravel() for i, j in where], axis=1)
+        places = [8 * row + column for row, column in where]
         self.qualities = qualities
-        self._waves = (waves * _STEPS).astype(np.float32)
+        self._waves = np.ascontiguousarray(basis()[:, places] * _STEPS)
         values = np.arange(_RANGE * _STEPS + 1)[None, :, None] / _STEPS
-        self._steps = _TABLES[qualities - 1][:, [8 * row + column for row, column in where]].T
+        self._steps = _TABLES[qualities - 1][:, places].T
         steps = self._steps[:, None, :]
         # 1 at multiples of the step, -1 between them, (coefficients x values, n). Values below half a step are zeros of
         # any step: they say nothing.
@@ -90,13 +89,18 @@ def earlier_quality(native: UInt8Array, *, weak: bool = False) -> int:
     to 98 are looked for too. Source: Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG
     detection and quantizer estimation", IEEE Transactions on Image Processing 2003.
     """
-    height, width = (side // 8 for side in native.shape)
-    if not height or not width:
+    blocks = _blocks(native)
+    if not len(blocks):
         return 100
-    part = native[: height * 8, : width * 8]
-    blocks = part.reshape(height, 8, width, 8).transpose(0, 2, 1, 3).reshape(-1, 64).astype(np.float32)
     quality = _STRONG(blocks)
     return _WEAK(blocks) if weak and quality == 100 else quality
+
+
+def _blocks(native: UInt8Array) -> Float32Array:
+    """The blocks of 8 x 8 pixels of a grey picture cut at multiples of 8, float32 (n, 64)."""
+    height, width = (side // 8 for side in native.shape)
+    part = native[: height * 8, : width * 8]
+    return part.reshape(height, 8, width, 8).transpose(0, 2, 1, 3).reshape(-1, 64).astype(np.float32)
 
 
 def blockiness(native: UInt8Array) -> float:
@@ -123,28 +127,43 @@ def _excess(steps: NDArray[np.float64]) -> float:
     return float((edge - near) / (near + 1))
 
 
-def compression(header: DecodedHeader, native: UInt8Array | None) -> float:
+def earlier(header: DecodedHeader, native: UInt8Array | None) -> float:
+    """What the traces of an earlier compression that was stronger than the file's own tell, 0 to 1; 1: there are none.
+
+    native: a part of the picture at its own size, grey, cut at multiples of 8; None where there is none.
+    """
+    if native is None:
+        return 1.0
+    own, table = saved(header), header.quantisation
+    if table is None or len(table) != 64:
+        found = _value(earlier_quality(native, weak=True))
+        return found if found < own else 1.0
+    if own > _MILD:
+        found = _value(earlier_quality(native, weak=True))
+        # What shows in a JPEG file is mostly its own.
+        return found if found < own - _SAME else 1.0
+    return _value(first_quality(_blocks(native), table, _TABLES, jpeg_quality(table)))
+
+
+def compression(header: DecodedHeader, native: UInt8Array | None, traces: float) -> float:
     """How little compression took away, 0 to 1.
 
     The worst of what the file's own parameters, the traces of earlier compression and visible blocks tell; a copy of
-    something that was compressed more than its own file is worth a little less than that one. native: a part of the
-    picture at its own size, grey, cut at multiples of 8; None where there is none.
+    something that was compressed more than its own file is worth a little less than that one. native: as
+    :func:`earlier` has it, traces: what that one found.
     """
-    own = _own(header)
+    own = saved(header)
     if native is None:
         return own
-    is_jpeg = header.quantisation is not None
-    earlier = _value(earlier_quality(native, weak=not is_jpeg or own > _MILD))
-    # What shows in a JPEG file is mostly its own.
-    copied = earlier < own - (_SAME if is_jpeg else 0)
-    least = min(earlier if copied else own, 1 - 0.5 * blockiness(native))
-    return float(_COPIED * least if copied else least)
+    least = min(own, traces, 1 - 0.5 * blockiness(native))
+    return float(_COPIED * least if traces < 1 else least)
 
 
-def _own(header: DecodedHeader) -> float:
+def saved(header: DecodedHeader) -> float:
+    """How little the file's own compression took away by what its header says, 0 to 1."""
     if header.quantisation is not None and len(header.quantisation) == 64:
         return _value(jpeg_quality(header.quantisation))
-    if header.palette:
+    if header.palette or (header.format in _CONVERTED and not header.lossless):
         return _PALETTE
     return 1.0 if header.lossless else _UNKNOWN_LOSSY
 

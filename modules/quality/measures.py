@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.features.borders import trim
+from modules.features.borders import inner
 from modules.features.decode import WORKING_SIDE
 from modules.records import Float32Array, UInt8Array
 
@@ -37,28 +37,34 @@ _PLAIN_LEVELS, _PLAIN_DEVIATION, _PLAIN_SHARE = 4, 1.5, 0.01
 _NOISE_MASK = np.array([1, -2, 1], np.float32)
 
 
-def sharpness(grey: UInt8Array, native: UInt8Array | None, pixels: int, sigma: float = 0.0) -> float:
+def sharpness(steep: float, native: UInt8Array | None, pixels: int, sigma: float = 0.0) -> float:
     """Two thirds how well a picture's pixels are used (:func:`fineness`), one third how natural its edges are, 0 to 1.
 
-    Pictures of more than 3 megapixels, and those without a part at their own size, have fineness 1. grey: the working
-    picture, uint8 (h, w). native: a part of the picture at its own size, grey, or None. pixels: of the picture.
-    sigma: :func:`noise_level` of ``grey``.
+    Pictures of more than 3 megapixels, and those without a part at their own size, have fineness 1. steep:
+    :func:`steepness` of the working picture. native: a part of the picture at its own size, uint8 (h, w), grey, or
+    None. pixels: of the picture. sigma: :func:`noise_level` of the working picture.
     """
     fine = 1.0
     if native is not None and pixels <= _MOST_PIXELS:
         fine = fineness(native, sigma) * (1 - cells(native))
-    return _FINENESS * fine + (1 - _FINENESS) * edges(grey, sigma)
+    return _FINENESS * fine + (1 - _FINENESS) * edges(steep)
 
 
-def edges(grey: UInt8Array, sigma: float) -> float:
-    """How strong edges are, 1 for most sharp photographs, less for blurred and for over-sharpened ones, down to 0.
+def edges(steep: float) -> float:
+    """How natural a :func:`steepness` is: 1 that of most sharp photographs, less if blurred or over-sharpened, to 0."""
+    return float(np.clip(1 - abs(steep - _NATURAL) / _REACH, 0, 1))
 
-    The variance of the Laplacian of Gaussian on a logarithmic scale, at the working size: smaller pictures are enlarged
-    to it, so that a copy made smaller has weaker edges. What noise adds to it is taken off. Source: S. Pertuz et al.,
-    "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 2013 (LAP4).
+
+def steepness(grey: UInt8Array, sigma: float, side: int | None = None) -> float:
+    """How strong edges are: the variance of the Laplacian of Gaussian on a logarithmic scale, 0 to about 4.
+
+    At the working size: smaller pictures are enlarged to it, so that a copy made smaller has weaker edges. What noise
+    adds to it is taken off. grey: the working picture, uint8 (h, w). sigma: its :func:`noise_level`. side: the longer
+    one of the picture that ``grey`` is only a part of. Source: S. Pertuz et al., "Analysis of focus measure operators
+    for shape-from-focus", Pattern Recognition 2013 (LAP4).
     """
     height, width = grey.shape
-    scale = WORKING_SIDE / max(height, width)
+    scale = WORKING_SIDE / (side or max(height, width))
     if scale > 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR)
@@ -66,8 +72,7 @@ def edges(grey: UInt8Array, sigma: float) -> float:
     response = cv2.Laplacian(smooth, cv2.CV_16S)
     # The same as OpenCV's meanStdDev says, which is ten times slower for 16 bits.
     variance = cv2.norm(response, cv2.NORM_L2SQR) / response.size - cv2.mean(response)[0] ** 2
-    strength = np.log10(1 + max(0.0, variance - _LOG_ENERGY * sigma**2))
-    return float(np.clip(1 - abs(strength - _NATURAL) / _REACH, 0, 1))
+    return float(np.log10(1 + max(0.0, variance - _LOG_ENERGY * sigma**2)))
 
 
 def fineness(native: UInt8Array, sigma: float = 0.0) -> float:
@@ -171,9 +176,8 @@ def contrast(rgb: UInt8Array) -> float:
     channels.
     """
     small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-    spread = cv2.meanStdDev(lab)[1].ravel()
-    return float(np.clip(np.sqrt((spread**2).sum()) / 40, 0, 1))
+    light, *colours = cv2.meanStdDev(cv2.cvtColor(small, cv2.COLOR_RGB2Lab))[1].ravel().tolist()
+    return min(1.0, math.hypot(light * 100 / 255, *colours) / 40)
 
 
 def noise_level(grey: UInt8Array) -> float:
@@ -214,26 +218,35 @@ def noise(sigma: float) -> float:
     return 1 / (1 + (sigma / _HALF_NOISE) ** 2)
 
 
-def content(grey: UInt8Array) -> float:
+def content(grey: UInt8Array, inside: tuple[slice, slice] | None = None) -> float:
     """Share of a grey picture, uint8 (h, w), that is not plain border, above 0 to 1: it adds pixels only.
 
-    Borders are those of :func:`modules.features.borders.trim`, and corners of one tone, as turning leaves them.
+    Borders are those of :func:`modules.features.borders.inner` (``inside``, where that is known already), and corners
+    of one tone, as turning leaves them.
     """
-    inner = np.ascontiguousarray(trim(grey))
-    height, width = inner.shape
+    part = np.ascontiguousarray(grey[inner(grey) if inside is None else inside])
+    height, width = part.shape
+    corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
+    corners = [corner for corner in corners if _begins_plain(part, corner)]
+    share = _plain_share(part, corners) if corners else 0.0
+    return max(part.size / grey.size * (1 - share), 0.01)
+
+
+def _plain_share(grey: UInt8Array, corners: list[tuple[int, int]]) -> float:
+    """Share of a grey picture that these corners (x, y) fill with one tone."""
+    height, width = grey.shape
     plain = np.zeros((height + 2, width + 2), np.uint8)
-    for corner in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)):
-        if not _begins_plain(inner, corner):
-            continue
+    for corner in corners:
         mask = np.zeros_like(plain)
         flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
-        cv2.floodFill(inner, mask, corner, 0, _PLAIN_LEVELS, _PLAIN_LEVELS, flags)
-        filled = inner[mask[1:-1, 1:-1] > 0]
+        filled = cv2.floodFill(grey, mask, corner, 0, _PLAIN_LEVELS, _PLAIN_LEVELS, flags)[0]
+        if filled < _PLAIN_SHARE * grey.size:
+            continue
         # A sky is smooth too, but not of one tone.
-        if len(filled) >= _PLAIN_SHARE * inner.size and filled.std() <= _PLAIN_DEVIATION:
+        deviation = cv2.meanStdDev(grey, mask=mask[1:-1, 1:-1])[1][0, 0]
+        if deviation <= _PLAIN_DEVIATION:
             plain |= mask
-    share = float(plain[1:-1, 1:-1].mean())
-    return max(inner.size / grey.size * (1 - share), 0.01)
+    return cv2.countNonZero(plain[1:-1, 1:-1]) / grey.size
 
 
 def _begins_plain(grey: UInt8Array, corner: tuple[int, int]) -> bool:
@@ -245,7 +258,7 @@ def _begins_plain(grey: UInt8Array, corner: tuple[int, int]) -> bool:
 
 def texture(grey: UInt8Array) -> float:
     """Share of the 8 x 8 tiles of a grey picture whose standard deviation is 5 levels or more, 0 to 1."""
-    small = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA).astype(np.int32)
-    tiles = small.reshape(8, 16, 8, 16)
-    total, squares = tiles.sum(axis=(1, 3)), (tiles * tiles).sum(axis=(1, 3))
-    return float(np.mean(squares * 256 - total * total >= (5 * 256) ** 2))
+    small = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Means of whole numbers over 256 of them: float32 holds them exactly.
+    mean, square = (cv2.resize(plane, (8, 8), interpolation=cv2.INTER_AREA) for plane in (small, small * small))
+    return float(np.count_nonzero(square - mean * mean >= 5 * 5) / mean.size)

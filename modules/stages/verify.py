@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 #: Pairs of one task, at least and at most, and tasks for each process: the way to it costs as much as one pair.
 LEAST_PAIRS, MOST_PAIRS, TASKS_EACH = 16, 256, 4
 #: Pairs that a process looks at together, and bytes of the pictures that it holds unpacked, some 150 kB each.
-BLOCK_PAIRS, HELD_BYTES = 32, 64 << 20
+BLOCK_PAIRS, HELD_BYTES = 32, 128 << 20
 #: Seconds that one task may take; a healthy one needs a thousandth of it.
 TASK_TIMEOUT = 120.0
 

@@ -23,7 +23,7 @@ FROM (SELECT picture, min(key) AS key FROM outcomes WHERE reason IS NULL GROUP B
 
 _PICTURES = """
 SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
-    f.content, f.texture, f.phash
+    f.content, f.texture, f.steepness, f.saved, f.earlier, f.chroma, f.described, f.phash
 FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
 WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
 """
@@ -71,9 +71,10 @@ WHERE o.place > ?1 ORDER BY o.place LIMIT ?2
 _FAILURES = "SELECT key, size, reason FROM outcomes WHERE key > ?1 AND reason IS NOT NULL ORDER BY key LIMIT ?2"
 
 _MEASURES = ("sharpness", "exposure", "contrast", "noise", "compression", "content")
+_TRAITS = ("texture", "steepness", "saved", "earlier", "chroma", "described")
 _FACTS_DTYPE = np.dtype(
     [(name, np.int64) for name in ("width", "height", "size")]
-    + [(name, np.float32) for name in (*_MEASURES, "texture")]
+    + [(name, np.float32) for name in (*_MEASURES, *_TRAITS)]
     + [("phash", np.int64)]
 )
 
@@ -122,7 +123,7 @@ class ScratchIndex(RankIndex):
         return int(self._one("SELECT count(*) FROM numbered"))
 
     def pictures(self, score: Score, keep: Sequence[SortKey], source: str) -> Pictures:
-        """The numbered pictures as columns: 88 bytes of memory each, and 24 more while they are read.
+        """The numbered pictures as columns: 108 bytes of memory each, and 24 more while they are read.
 
         keep, source: as in :meth:`rank`, which this does too.
         """
@@ -141,8 +142,8 @@ class ScratchIndex(RankIndex):
         del measured["contrast"]
         rank = self.rank(quality, keep, source)
         hashes = columns["phash"].view(np.uint64)
-        size, texture = columns["size"], columns["texture"]
-        return Pictures(shas, width, height, size, quality, **measured, texture=texture, phash=hashes, rank=rank)
+        traits = {name: columns[name] for name in _TRAITS}
+        return Pictures(shas, width, height, columns["size"], quality, **measured, **traits, phash=hashes, rank=rank)
 
     def indices(self, shas: UInt8Array) -> NDArray[np.int32]:
         """Numbers of pictures by SHA-256, uint8 (k, 32) to int32 (k,); -1 for bytes that are none of this run's."""

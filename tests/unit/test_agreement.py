@@ -36,6 +36,16 @@ def test_pictures_that_share_only_their_slope_of_light_differ() -> None:
     assert not same_but_for_brightness(soft(1, strength=0.5), lit(soft(2, strength=0.5), 1.2))
 
 
+def test_blank_pictures_are_told_by_their_tone() -> None:
+    blank = np.full((96, 128, 3), (40, 120, 200), np.uint8)
+    assert nearly_identical(blank, cv2.resize(blank, (64, 48)) + np.uint8(1))
+    for channel in range(3):
+        other = blank.copy()
+        other[:, :, channel] += 2
+        assert not nearly_identical(blank, other)
+        assert not same_but_for_brightness(blank, other)
+
+
 def test_plain_colours_colour_changes_and_other_shapes_differ() -> None:
     picture = soft(1)
     grey, white = np.full_like(picture, 120), np.full_like(picture, 160)

@@ -48,6 +48,8 @@ def pictures(files: list[bytes]) -> tuple[Pictures, list[Evidence]]:
     columns = {name: np.array([getattr(f, name) for f in facts], np.float32) for name in MEASURES}
     quality = score(width, height, **columns)
     del columns["contrast"]
+    for name in ("texture", "steepness", "saved", "earlier", "chroma", "described"):
+        columns[name] = np.array([getattr(f, name) for f in facts], np.float32)
     count = len(files)
     rank = np.empty(count, np.int32)
     rank[np.argsort(-quality, kind="stable")] = np.arange(count, dtype=np.int32)
@@ -59,7 +61,6 @@ def pictures(files: list[bytes]) -> tuple[Pictures, list[Evidence]]:
         size=zeros,
         quality=quality,
         **columns,
-        texture=np.ones(count, np.float32),
         phash=zeros.astype(np.uint64),
         rank=rank,
     )
@@ -224,6 +225,11 @@ def uniform(count: int) -> Pictures:
         compression=ones,
         content=ones,
         texture=ones,
+        steepness=ones,
+        saved=ones,
+        earlier=ones,
+        chroma=ones,
+        described=ones,
         phash=numbers.astype(np.uint64),
         rank=numbers[::-1].astype(np.int32),
     )
@@ -324,11 +330,35 @@ def test_plain_corners_beside_a_turned_picture_are_nothing_that_the_other_one_la
     assert standing(made, ledger(2, {(0, 1): turned})).tolist() == [0, 1]
 
 
-def test_where_the_means_hardly_differ_the_best_two_are_compared_with_each_other() -> None:
-    # The first explains the second by far better than the other way round; what the third one says is near to that.
-    drawn, strange = COPY.copy(), COPY.copy()
-    drawn["drawn_b"] = 255
-    strange["light"], strange["colour"], strange["drawn_a"] = 12, 6, 1
-    verdicts = {(0, 1): drawn, (0, 2): strange, (1, 2): COPY}
-    found = standing(uniform(3), ledger(3, verdicts))
-    assert found[0] < found[1]
+@pytest.mark.parametrize("edit", ["mirror", "flip", "quarter", "saturation", "smaller"])
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "rocket"])
+def test_colours_that_were_halved_tell_the_copy(name: str, edit: str) -> None:
+    original = encode(photo(name), quality=90, subsampling=0)
+    with Image.open(io.BytesIO(original)) as opened:
+        copy = jpeg(edited(edit, opened.convert("RGB")), 95)
+    assert kept([copy, original]) == [1]
+
+
+@pytest.mark.parametrize(("first", "second"), [(60, 75), (75, 90), (80, 92)])
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "rocket"])
+def test_a_jpeg_that_was_saved_again_less_strongly_is_the_copy(name: str, first: int, second: int) -> None:
+    original = jpeg(photo(name), first)
+    with Image.open(io.BytesIO(original)) as opened:
+        again = jpeg(opened.convert("RGB"), second)
+    assert kept([again, original]) == [1]
+
+
+@pytest.mark.parametrize("quality", [70, 90])
+def test_a_lossless_plain_picture_is_kept_before_its_jpeg(quality: int) -> None:
+    wall = leaves(3).resize((1600, 1200), Image.Resampling.BICUBIC).crop((500, 400, 1000, 800)).convert("L")
+    grain = np.random.default_rng(2).normal(0, 3, (400, 500))
+    picture = Image.fromarray(np.clip(np.asarray(wall) + grain, 0, 255).astype(np.uint8)).convert("RGB")
+    assert kept([jpeg(picture, quality), encode(picture, "PNG")]) == [1]
+
+
+def test_of_equal_copies_the_file_that_says_more_of_itself_is_kept() -> None:
+    original = encode(photo("coffee"), quality=75, dpi=(300, 300), comment=b"a cup")
+    with Image.open(io.BytesIO(original)) as opened:
+        again = jpeg(Image.fromarray(np.asarray(opened)), 75)
+    assert kept([again, original]) == [1]
+    assert kept([original, again]) == [0]

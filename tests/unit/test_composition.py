@@ -78,3 +78,11 @@ def test_a_white_picture_on_a_nearly_white_page_ends_where_the_tone_changes() ->
 
 def test_a_crop_of_a_white_picture_is_a_part_of_it() -> None:
     assert kind_of(bright(leaves(1)).crop((60, 45, 420, 315)), bright(leaves(1))) != Kind.EMBEDDED
+
+
+@pytest.mark.parametrize(
+    ("seed", "box"),
+    [(6, (0, 0, 430, 360)), (7, (0, 0, 350, 360)), (13, (0, 0, 370, 360)), (15, (0, 0, 480, 290))],
+)
+def test_a_crop_with_one_side_along_something_is_a_part(seed: int, box: tuple[int, int, int, int]) -> None:
+    assert kind_of(leaves(seed).crop(box), leaves(seed)) == Kind.PART

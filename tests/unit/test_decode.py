@@ -338,3 +338,41 @@ def test_shrinking_what_is_small_enough_changes_nothing() -> None:
     assert shrink(small, 160) is small
     wanted = cv2.resize(large, (160, 107), interpolation=cv2.INTER_AREA)
     assert np.abs(small.astype(int) - wanted).mean() < 2
+
+
+@pytest.mark.parametrize("width", [513, 640, 768, 770, 960, 1023])
+def test_a_working_picture_passes_over_no_pixel(width: int) -> None:
+    stripes = np.zeros((300, width, 3), np.uint8)
+    stripes[:, ::2] = 240  # a pixel wide: what is passed over would show
+    working = decode(saved(Image.fromarray(stripes), "PNG"), LIMIT).rgb
+    wanted = cv2.resize(stripes, (512, working.shape[0]), interpolation=cv2.INTER_AREA)
+    assert working.shape[1] == 512
+    assert abs(float(working.mean()) - float(stripes.mean())) < 3
+    assert working.std() <= 1.3 * wanted.std() + 5
+
+
+@pytest.mark.parametrize("size", [(96, 64), (700, 400), (2400, 1600)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_grey_levels_are_those_of_the_working_picture(size: tuple[int, int], orientation: int) -> None:
+    picture = cv2.resize(reference(), size, interpolation=cv2.INTER_CUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = decode(saved(Image.fromarray(picture), "JPEG", exif=exif), LIMIT)
+    assert np.array_equal(decoded.grey, cv2.cvtColor(decoded.rgb, cv2.COLOR_RGB2GRAY))
+
+
+@pytest.mark.parametrize(("subsampling", "chroma"), [(0, 1.0), (1, 0.5**0.5), (2, 0.5)])
+def test_the_header_says_how_finely_a_jpeg_keeps_colours(subsampling: int, chroma: float) -> None:
+    picture = Image.fromarray(reference())
+    got = decode(saved(picture, "JPEG", subsampling=subsampling), LIMIT)
+    assert got.header.chroma == pytest.approx(chroma)
+    assert decode(saved(picture.convert("L"), "JPEG"), LIMIT).header.chroma == 1.0
+
+
+def test_the_middle_of_a_picture_is_at_hand_in_colour_on_its_own_grid() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (300, 700, 3)).astype(np.uint8)
+    got = decode(saved(Image.fromarray(pixels), "PNG"), LIMIT)
+    assert got.colour is not None
+    assert got.native is not None
+    # The native part begins at column 88, its middle 128 columns further on and 16 rows down.
+    assert np.array_equal(got.colour, pixels[16:272, 216:472])

@@ -136,6 +136,11 @@ def pictures(quality: list[float]) -> Pictures:
         compression=np.ones(count, np.float32),
         content=np.ones(count, np.float32),
         texture=np.ones(count, np.float32),
+        steepness=np.ones(count, np.float32),
+        saved=np.ones(count, np.float32),
+        earlier=np.ones(count, np.float32),
+        chroma=np.ones(count, np.float32),
+        described=np.ones(count, np.float32),
         phash=numbers.astype(np.uint64),
         rank=np.argsort(np.argsort(-np.asarray(quality), kind="stable")).astype(np.int32),
     )

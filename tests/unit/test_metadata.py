@@ -7,13 +7,14 @@ import struct
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from modules.features.decode import decode
-from modules.features.metadata import LONGEST, Metadata
+from modules.features.metadata import LONGEST, Metadata, described
 from tests.pictures import draw
 
 LIMIT = 10_000_000
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
 ASCII, SHORT, LONG, RATIONAL, DOUBLE = 2, 3, 4, 5, 12
 PLACE: dict[int, Any] = {1: "N", 2: (48.0, 8.0, 1.0), 3: "E", 4: (11.0, 34.0, 2.0)}
@@ -157,3 +158,18 @@ def test_huge_data_are_not_looked_at() -> None:
     data = exif({0x010F: "Canon"}) + bytes(2 << 20)
     assert told(data, "PNG") == Metadata("", "", False)
     assert told(exif({0x010F: "Canon"}), "PNG").camera == "Canon"
+
+
+def test_what_a_file_says_beside_its_pixels_is_counted_by_kinds() -> None:
+    picture = Image.new("RGB", (20, 20), "red")
+    plain, rich = io.BytesIO(), io.BytesIO()
+    picture.save(plain, "JPEG")
+    picture.save(rich, "JPEG", dpi=(300, 300), comment=b"a wall", icc_profile=PROFILE)
+    with Image.open(plain) as opened:
+        assert described(opened) == 0
+    with Image.open(rich) as opened:
+        assert described(opened) == 0.5
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", dpi=(72, 72))
+    with Image.open(stream) as opened:
+        assert 0 < described(opened) < 0.5

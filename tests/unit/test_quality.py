@@ -13,9 +13,20 @@ from sklearn.datasets import load_sample_images
 
 from modules.feature_extraction import Analyser
 from modules.features.decode import DecodedHeader, decode
+from modules.quality.chroma import HALVED, chroma
 from modules.quality.colour import correlation, dominant_colours, hsv_histogram, mean_correlation, palette
-from modules.quality.compression import compression, earlier_quality, jpeg_quality
-from modules.quality.measures import content, contrast, edges, exposure, fineness, noise, noise_level, sharpness
+from modules.quality.compression import compression, earlier, earlier_quality, jpeg_quality, saved
+from modules.quality.measures import (
+    content,
+    contrast,
+    edges,
+    exposure,
+    fineness,
+    noise,
+    noise_level,
+    sharpness,
+    steepness,
+)
 from modules.quality.score import score
 from modules.records import UInt8Array
 
@@ -31,9 +42,9 @@ def photo(name: str) -> UInt8Array:
     return np.asarray(getattr(data, name)(), np.uint8)
 
 
-def encoded(picture: UInt8Array, quality: int = 92) -> bytes:
+def encoded(picture: UInt8Array, quality: int = 92, subsampling: int = 2) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=quality)
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=quality, subsampling=subsampling)
     return stream.getvalue()
 
 
@@ -196,7 +207,7 @@ def test_noise_is_measured_and_no_texture_is() -> None:
 def test_noise_is_not_taken_for_sharpness() -> None:
     picture = cv2.GaussianBlur(photo("coffee"), (0, 0), 2)
     blurred, grainy = grey_of(picture), grey_of(noisy(picture, 8))
-    assert edges(grainy, noise_level(grainy)) < edges(grainy, 0) - 0.1
+    assert edges(steepness(grainy, noise_level(grainy))) < edges(steepness(grainy, 0)) - 0.1
     assert fineness(blurred) < 0.2
 
 
@@ -218,8 +229,13 @@ def test_measures_stay_in_their_range(name: str) -> None:
     sigma = noise_level(grey)
     assert sigma >= 0
     header = DecodedHeader(grey.shape[1], grey.shape[0], "PNG", None, True, False)
-    values = [sharpness(grey, grey, grey.size, sigma), sharpness(grey, None, grey.size), exposure(grey), contrast(rgb)]
-    values += [noise(sigma), compression(header, grey), fineness(grey)]
+    values = [
+        sharpness(steepness(grey, sigma), grey, grey.size, sigma),
+        sharpness(1.0, None, grey.size),
+        exposure(grey),
+        contrast(rgb),
+    ]
+    values += [noise(sigma), compression(header, grey, earlier(header, grey)), fineness(grey)]
     assert all(0 <= value <= 1 for value in values), values
     colours = np.frombuffer(palette(rgb), np.uint8).reshape(-1, 4)
     assert 1 <= len(colours) <= 5
@@ -237,3 +253,55 @@ def test_palette() -> None:
         assert np.abs(colours[:, :3] - wanted).max(axis=1).min() <= 12
     assert palette(np.full((9, 9, 3), (12, 200, 99), np.uint8)) == bytes((12, 200, 99, 255))
     assert palette(photo("coffee")) == palette(photo("coffee"))
+
+
+def traces(data: bytes) -> float:
+    decoded = decode(data, 10**8)
+    return earlier(decoded.header, decoded.native)
+
+
+def kept_colours(data: bytes) -> float:
+    decoded = decode(data, 10**8)
+    return chroma(decoded.header.chroma, decoded.colour)
+
+
+@pytest.mark.parametrize(("first", "second"), [(60, 75), (75, 90), (80, 92)])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_jpeg_of_a_stronger_jpeg_shows_what_that_one_was(name: str, first: int, second: int) -> None:
+    picture = photo(name)
+    assert traces(encoded(picture, second)) == 1.0
+    own = saved(decode(encoded(picture, first), 10**8).header)
+    assert traces(encoded(recompressed(picture, first), second)) == pytest.approx(own, abs=0.02)
+    # The other way round nothing is stronger than what the file itself says.
+    assert traces(encoded(recompressed(picture, second), first)) == 1.0
+
+
+@pytest.mark.parametrize("name", ["china", "flower", "astronaut", "coffee", "rocket"])
+def test_colours_at_full_resolution_show(name: str) -> None:
+    picture = photo(name)
+    assert kept_colours(as_png(picture)) == kept_colours(encoded(picture, subsampling=0)) == 1.0
+    assert kept_colours(encoded(picture)) == HALVED
+    assert kept_colours(encoded(picture, subsampling=1)) == pytest.approx(0.5**0.5)
+    # What was halved once is no finer in a file that keeps every pixel, nor where its grid does not begin at the edge.
+    assert kept_colours(as_png(recompressed(picture, 92))) == HALVED
+    assert kept_colours(as_png(recompressed(picture, 92)[3:, 5:])) == HALVED
+
+
+def test_pictures_without_colour_and_tiny_ones_claim_none() -> None:
+    grey = np.repeat(grey_of(photo("china"))[:, :, None], 3, axis=2)
+    assert kept_colours(as_png(grey)) == HALVED
+    assert kept_colours(as_png(photo("china")[:12, :12])) == HALVED
+
+
+def test_the_file_is_believed_where_there_is_no_part_at_its_own_size() -> None:
+    assert chroma(1.0, None) == 1.0
+    assert chroma(0.5, None) == 0.5
+
+
+def test_a_format_that_no_camera_writes_counts_as_a_copy() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(photo("china")).save(stream, "WEBP", quality=95)
+    assert saved(decode(stream.getvalue(), 10**8).header) < saved(decode(encoded(photo("china"), 75), 10**8).header)
+    stream = io.BytesIO()
+    Image.fromarray(photo("china")).save(stream, "WEBP", lossless=True)
+    assert saved(decode(stream.getvalue(), 10**8).header) == 1.0

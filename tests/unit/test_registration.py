@@ -98,6 +98,21 @@ def test_different_pictures_are_not_joined() -> None:
     assert (verdicts(*pairs)["kind"] == Kind.NONE).all()
 
 
+def test_a_copy_whose_edge_is_clipped_to_white_is_found() -> None:
+    levels = np.asarray(leaves(8), np.float32)
+    levels[270:] = 180 + 0.29 * levels[270:]
+    picture = Image.fromarray(levels.astype(np.uint8))
+    lit = Image.fromarray(np.clip(1.42 * levels, 0, 255).astype(np.uint8))
+    board, other = fast(picture).board, fast(lit).board
+    assert board is not None
+    assert other is not None
+    assert not np.allclose(board.box, other.box)  # a border is seen in the lighter one
+    (verdict,) = verdicts((lit, picture))
+    assert verdict["kind"] == Kind.COPY
+    assert not verdict["mirrored"]
+    assert abs(verdict["scale"] - 1) < 0.02
+
+
 def test_plain_pictures_are_left_to_the_stricter_rule() -> None:
     plain = [Image.new("RGB", SIZE, tone) for tone in ("white", "white", "silver")]
     same, other = verdicts((plain[0], plain[1]), (plain[0], plain[2]))
@@ -117,10 +132,11 @@ def test_the_others_of_a_batch_change_nothing() -> None:
             assert one.mirrored == other.mirrored
 
 
-def test_board_of_a_flat_picture_has_as_many_edges_as_any() -> None:
-    board = fast(Image.new("RGB", SIZE, "grey")).board
+def test_board_of_a_flat_picture_has_no_edges_and_lies_on_nothing() -> None:
+    board, other = fast(Image.new("RGB", SIZE, "grey")).board, fast(leaves(4)).board
     assert board is not None
+    assert other is not None
     assert not board.textured
-    assert board.edges.slopes.shape == (EDGES, 6)
+    assert (board.edges.slopes.shape, other.edges.slopes.shape) == ((0, 6), (EDGES, 6))
     assert board.levels.shape == (SIDE, SIDE)
-    assert register([(board, board)]) == [()]
+    assert register([(board, board), (board, other), (other, board)]) == [(), (), ()]

@@ -15,7 +15,7 @@ from modules.errors import AccessError, InterruptedRunError, StateError, Transie
 from modules.feature_extraction import DECODER_VERSION
 from modules.features.perceptual import Perceptual
 from modules.memory_store import MemoryStore
-from modules.records import Analysis, BlobInfo, Facts, Fetched, Keypoints, Processed, WorkItem
+from modules.records import Analysis, BlobInfo, Fetched, Keypoints, Processed, WorkItem
 from modules.stages.embed import Embedder
 from modules.stages.fetch import Fetcher
 from modules.stages.listing import freeze_listing
@@ -26,9 +26,10 @@ from modules.state.listing import read_listing_parts
 from modules.state.manifest import Manifest
 from modules.state.shards import ShardWriter, list_shards
 from modules.store_thread import StoreThread
+from tests.state import facts
 
 FAMILIES = Families("facts/f", "keypoints/k", {"perceptual": "vectors/perceptual/v"})
-FACTS = Facts(4, 3, "PNG", 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, b"", 7, bytes(128), "", "", False)
+FACTS = facts(3)
 KEYPOINTS = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8), b"thumb")
 
 
