@@ -22,7 +22,7 @@ from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Grade, Kind
 
 #: Raised by hand when the same two pictures would get another verdict.
-VERSION = 8
+VERSION = 9
 MATCHER_FINGERPRINT = fingerprint("matcher", VERSION)
 
 
@@ -100,13 +100,14 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
         found = geometry.matched(a, b, mirrored=mirrored)
         verdict = _verify_matched(found, a, b)
         if verdict is not None:
+            if verdict["grade"] >= Grade.NORMAL and verdict["kind"] != Kind.RELATED:
+                return verdict
+            # What is symmetric lies on its mirror image, with the rest of the picture beside it.
             best = max(best, verdict, key=_grade_of)
-            if best["kind"] == Kind.RELATED:
-                # Perhaps it is one of many pieces, and the others lie elsewhere.
-                pieces = _verify_pieces(a, b)
-                return pieces if pieces["grade"] >= Grade.NORMAL else best
-            if best["grade"] >= Grade.NORMAL:
-                return best
+    if best["grade"] >= Grade.NORMAL:
+        # Perhaps it is one of many pieces, and the others lie elsewhere.
+        pieces = _verify_pieces(a, b)
+        return pieces if pieces["grade"] >= Grade.NORMAL else best
     if max(len(a.places), len(b.places)) < FEW_KEYPOINTS:
         if likeness(a.coarse, b.coarse) >= _SAME:
             best = max(best, np.asarray(_verify_boards([(with_board(a), with_board(b))])[0]), key=_grade_of)

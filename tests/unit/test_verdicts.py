@@ -148,3 +148,13 @@ def test_a_sign_of_few_strokes_is_the_same_as_its_re_encoding_and_as_no_other_si
 
     assert verify_pair(evidence(EDITS["jpeg75"].apply(sign(5), 1)), evidence(as_png(sign(5))))["kind"] == Kind.COPY
     assert judge(sign(3), evidence(as_png(sign(5))))["kind"] == Kind.NONE
+
+
+def test_a_mirror_image_of_a_picture_that_is_symmetric_in_part_is_a_copy() -> None:
+    picture = leaves(7, (480, 320))
+    half = picture.crop((0, 0, 90, 320))
+    picture.paste(half, (0, 0))
+    picture.paste(ImageOps.mirror(half), (90, 0))  # the left part is its own mirror image
+    found = judge(ImageOps.mirror(picture), evidence(as_png(picture)))
+    assert found["kind"] == Kind.COPY
+    assert found["mirrored"]
