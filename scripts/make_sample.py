@@ -6,10 +6,10 @@ downloaded. The same call always makes the same files.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -188,8 +188,10 @@ def _trouble(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """``python -m scripts.make_sample FOLDER``: make the sample and FOLDER.json with the truth beside it."""
-    folder = Path(sys.argv[1])
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Make the sample, and the truth about it in FOLDER.json beside it.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    folder: Path = parser.parse_args().folder
     truth = make_sample(folder)
     truth.save(folder.with_suffix(".json"))
     count = len(truth.originals) + len(truth.copies) + len(truth.broken)
