@@ -22,7 +22,7 @@ from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Grade, Kind
 
 #: Raised by hand when the same two pictures would get another verdict.
-VERSION = 9
+VERSION = 10
 MATCHER_FINGERPRINT = fingerprint("matcher", VERSION)
 
 
@@ -76,6 +76,8 @@ SPARSE_LIMITS = {
 }
 #: Of pictures in pieces: least share of their texture that is explained, and of their tiles that are found elsewhere.
 SCATTERED = {Grade.LENIENT: (0.45, 0.16), Grade.NORMAL: (0.5, 0.2), Grade.STRICT: (0.7, 0.35)}
+#: Share of the matches that one alignment holds of a picture in one piece.
+_ONE_PIECE = 0.5
 #: Textured tiles of the overlap below which their agreement tells nothing.
 MIN_TILES = 6
 #: Support from which on patches are looked for that lie elsewhere than the rest.
@@ -95,7 +97,7 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
     """
     if a.board is not None and b.board is not None:
         return np.asarray(_verify_boards([(a, b)])[0])
-    best = relations.verdict(Kind.NONE)
+    best, pieces = relations.verdict(Kind.NONE), False
     for mirrored in (False, True):
         found = geometry.matched(a, b, mirrored=mirrored)
         verdict = _verify_matched(found, a, b)
@@ -104,10 +106,11 @@ def verify_pair(a: Evidence, b: Evidence) -> Verdicts:
                 return verdict
             # What is symmetric lies on its mirror image, with the rest of the picture beside it.
             best = max(best, verdict, key=_grade_of)
+            pieces |= bool(verdict["inliers"] <= _ONE_PIECE * len(found.source))
     if best["grade"] >= Grade.NORMAL:
         # Perhaps it is one of many pieces, and the others lie elsewhere.
-        pieces = _verify_pieces(a, b)
-        return pieces if pieces["grade"] >= Grade.NORMAL else best
+        other = _verify_pieces(a, b) if pieces else best
+        return other if other["grade"] >= Grade.NORMAL else best
     if max(len(a.places), len(b.places)) < FEW_KEYPOINTS:
         if likeness(a.coarse, b.coarse) >= _SAME:
             best = max(best, np.asarray(_verify_boards([(with_board(a), with_board(b))])[0]), key=_grade_of)

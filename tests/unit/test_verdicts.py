@@ -158,3 +158,12 @@ def test_a_mirror_image_of_a_picture_that_is_symmetric_in_part_is_a_copy() -> No
     found = judge(ImageOps.mirror(picture), evidence(as_png(picture)))
     assert found["kind"] == Kind.COPY
     assert found["mirrored"]
+
+
+@pytest.mark.parametrize(("name", "cut"), [("coffee", 0.06), ("coffee", 0.1), ("grass", 0.2), ("gravel", 0.06)])
+def test_two_crops_of_one_picture_that_overlap_are_related_and_no_pieces_of_each_other(name: str, cut: float) -> None:
+    picture = Image.fromarray(getattr(data, name)()).convert("RGB")
+    width, height = round(picture.width * (1 - cut)), round(picture.height * (1 - cut))
+    one = picture.crop((0, 0, width, height))
+    other = picture.crop((picture.width - width, picture.height - height, picture.width, picture.height))
+    assert judge(one, evidence(as_png(other)))["kind"] == Kind.RELATED
