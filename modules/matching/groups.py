@@ -17,6 +17,8 @@ Rows = NDArray[np.int32]
 _PARTS_EACH = 4
 #: Share of two parts that the other one shows, at least, when both are the same part.
 _SAME_CUT = 0.97
+#: Copies of one cut from which on a picture was added to whatever is beside it, and how many more for each copy of it.
+_MANY_CUTS, _CUTS_EACH = 3, 2
 #: What a wider picture has beyond a part, as a multiple of what it lacks of it: two that were both cut have no more.
 _WIDER = 3.0
 
@@ -129,7 +131,7 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
 
     Where an edge is hard to see, verdicts on one picture differ: it is a composition when more pictures are
     embedded in it than are copies of it, and not far fewer than are taken for parts of it. Or when no edge is seen at
-    all, as between white margins: when more copies of one cut of it than of itself are there, it was added to.
+    all: between white margins when more copies of one cut of it than of itself are there, else when these are many.
     """
     # The outer one of two is the one that the other one does not cover.
     outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
@@ -138,18 +140,20 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     parts = np.bincount(outer[verdicts["kind"] == Kind.PART], minlength=count)
     copies = np.bincount(pairs[verdicts["kind"] == Kind.COPY].ravel(), minlength=count)
     found = (embedded > copies) & (_PARTS_EACH * embedded >= parts)
-    return np.asarray(found | (_cut_alike(pairs, verdicts, outer, count) > copies))
+    part = verdicts["kind"] == Kind.PART
+    beyond = np.where(outer == pairs[:, 1], verdicts["margin_b"], verdicts["margin_a"])
+    on_ground = _cut_alike(pairs, verdicts, outer, np.flatnonzero(part & (beyond == Margin.GROUND)), count)
+    anywhere = _cut_alike(pairs, verdicts, outer, np.flatnonzero(part), count)
+    return np.asarray(found | (on_ground > copies) | (anywhere >= _MANY_CUTS + _CUTS_EACH * copies))
 
 
-def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, count: int) -> NDArray[np.int64]:
-    """Of each picture: how many parts of it lie on plain ground and show exactly what some other part shows, (count,).
+def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, part: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Of each picture: how many parts of it show exactly what some other part shows, (count,). part: rows of parts.
 
     Crops that are made of one picture, one by one, show different parts of it.
     """
     whole = (verdicts["kind"] == Kind.COPY) & (np.minimum(verdicts["area_a"], verdicts["area_b"]) >= _SAME_CUT)
     alike = pairs[whole]
-    beyond = np.where(outer == pairs[:, 1], verdicts["margin_b"], verdicts["margin_a"])
-    part = np.flatnonzero((verdicts["kind"] == Kind.PART) & (beyond == Margin.GROUND))
     holder, inner = outer[part].astype(np.int64), (pairs[part].sum(axis=1) - outer[part]).astype(np.int64)
     # Every (holder, inner) is a number; an inner one counts where the same holder has a copy of it as well.
     held = holder * count + inner

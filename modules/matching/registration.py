@@ -33,6 +33,8 @@ _ROUNDING = 1e-3
 _FINEST = 256
 #: Pairs at a time: what they need of memory stays in the CPU's cache.
 _BATCH = 32
+#: Guesses, the likeliest in some places, that are looked at in all of them.
+_LIKELY = 6
 
 _CENTRE = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]])
 _CORNER = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
@@ -72,35 +74,44 @@ def _aligned(a: Board, b: Board, matrix: Matrix | None) -> Alignment | None:
 
 @dataclass(frozen=True, slots=True)
 class _Guesses:
-    """Where one unit square may lie on another one.
+    """Where one unit square may lie on another one, looked at in some places of its coarse square.
 
-    matrices: float64 (n, 3, 3). x, y: float32 (n, 256), pixels of the other one's levels under the coarse square's.
-    inside: float32 (n, 256), 1 where there are any.
+    matrices: float64 (n, 3, 3). places: int64 (m,), of the coarse square's levels. x, y: float32 (n, m), pixels of the
+    other one's levels under them. inside: float32 (n, m), 1 where there are any; counts: float32 (n,), of those.
     """
 
     matrices: Matrix
+    places: NDArray[np.int64]
     x: Float32Array
     y: Float32Array
     inside: Float32Array
+    counts: Float32Array
 
     @classmethod
-    def of(cls, matrices: list[Matrix]) -> _Guesses:
+    def of(cls, matrices: Matrix, step: int = 1) -> _Guesses:
+        """Looked at in every place, or in every other one of every other row where ``step`` is 2."""
+        numbers = np.arange(GRID * GRID).reshape(GRID, GRID)[::step, ::step].ravel()
         places = (np.arange(GRID) + 0.5) / GRID
-        across, down = np.meshgrid(places, places)
-        points = np.stack([across.ravel(), down.ravel(), np.ones(GRID * GRID)])
+        across, down = (axis.ravel()[numbers] for axis in np.meshgrid(places, places))
+        points = np.stack([across, down, np.ones(len(numbers))])
         x, y = (np.stack([(matrix @ points)[axis] for matrix in matrices]) for axis in (0, 1))
-        inside = (np.minimum(x, y) >= 0) & (np.maximum(x, y) <= 1)
+        inside = ((np.minimum(x, y) >= 0) & (np.maximum(x, y) <= 1)).astype(np.float32)
         places_x, places_y = ((axis * SIDE - 0.5).astype(np.float32) for axis in (x, y))
-        return cls(np.stack(matrices), places_x, places_y, inside.astype(np.float32))
+        return cls(matrices, numbers, places_x, places_y, inside, inside.sum(axis=1))
+
+    def few(self, which: NDArray[np.int64]) -> _Guesses:
+        """Some of them."""
+        arrays = (self.x[which], self.y[which], self.inside[which], self.counts[which])
+        return _Guesses(self.matrices[which], self.places, *arrays)
 
     def correlations(self, a: Board, b: Board) -> Float32Array:
         """Of every guess: the correlation of what both squares show, float32 (n,)."""
+        here = a.coarse[self.places]
         there = cv2.remap(b.levels, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) * self.inside
-        count = self.inside.sum(axis=1)
-        mean_a, mean_b = self.inside @ a.coarse / count, there.sum(axis=1) / count
-        var_a = self.inside @ (a.coarse * a.coarse) / count - mean_a * mean_a
-        var_b = np.einsum("ij,ij->i", there, there) / count - mean_b * mean_b
-        covariance = there @ a.coarse / count - mean_a * mean_b
+        mean_a, mean_b = self.inside @ here / self.counts, there.sum(axis=1) / self.counts
+        var_a = self.inside @ (here * here) / self.counts - mean_a * mean_a
+        var_b = np.einsum("ij,ij->i", there, there) / self.counts - mean_b * mean_b
+        covariance = there @ here / self.counts - mean_a * mean_b
         return np.asarray(covariance / np.sqrt((var_a + NOISE) * (var_b + NOISE)), np.float32)
 
 
@@ -118,25 +129,43 @@ def _symmetries() -> list[Matrix]:
     return [*turns, *(turn @ mirror for turn in turns)]
 
 
-def _parts() -> list[Matrix]:
-    """Crops and what they are crops of, in nine places each; a little turned; in a border that was not seen as one."""
+def _parts() -> Matrix:
+    """What is no symmetry, of the first square or of the second: crops, in many places; a little turned, or far,
+    between corners of one tone; in a border that was not seen as one; above or below a band."""
     guesses = [_around(scale) for scale in (0.9, 1 / 0.9)]
     guesses += [_around(scale, degrees) for scale in (0.9, 1.0, 1 / 0.9) for degrees in (-7, 7)]
-    for scale in (0.8, 0.66):
-        shifts = ((scale - 1) / 2, 0.0, (1 - scale) / 2)
-        crops = [_around(scale, shift=(x, y)) for y in shifts for x in shifts]
-        guesses += [*crops, *(inverse(crop) for crop in crops)]
-    return guesses
+    pieces = [_turned(degrees, aspect) for degrees in (-38, -26, -15, 15, 26, 38) for aspect in (0.75, 4 / 3)]
+    for scale, places in ((0.8, 3), (0.66, 3), (0.55, 4)):
+        shifts = np.linspace((scale - 1) / 2, (1 - scale) / 2, places)
+        pieces += [_around(scale, shift=(x, y)) for y in shifts for x in shifts]
+    pieces += [_banded(share, start) for share in (0.6, 0.8) for start in (0.0, 1 - share)]
+    return np.stack([*guesses, *pieces, *(inverse(piece) for piece in pieces)])
+
+
+def _turned(degrees: float, aspect: float) -> Matrix:
+    """A picture of this width / height turned within the smallest one that holds it, both as unit squares."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    width, height = aspect * cosine + abs(sine), aspect * abs(sine) + cosine
+    turned = np.array(
+        [[aspect * cosine / width, -sine / width, 0.0], [aspect * sine / height, cosine / height, 0.0], [0.0, 0.0, 1.0]]
+    )
+    return np.asarray(_CORNER @ turned @ _CENTRE, np.float64)
+
+
+def _banded(share: float, start: float) -> Matrix:
+    """The unit square brought to a share of its height, below ``start``."""
+    return np.array([[1.0, 0.0, 0.0], [0.0, share, start], [0.0, 0.0, 1.0]])
 
 
 def _cells(symmetries: list[Matrix]) -> NDArray[np.int64]:
     """Which cell of a coarse square lies under each of another one's, (n, GRID * GRID)."""
-    guesses = _Guesses.of(symmetries)
+    guesses = _Guesses.of(np.stack(symmetries))
     columns, rows = (np.rint((axis + 0.5) * GRID / SIDE - 0.5).astype(np.int64) for axis in (guesses.x, guesses.y))
     return np.asarray(rows * GRID + columns)
 
 
-_SYMMETRIES, _PARTS = _symmetries(), _Guesses.of(_parts())
+_SYMMETRIES = _symmetries()
+_PARTS, _SKETCH = _Guesses.of(_parts()), _Guesses.of(_parts(), step=2)
 _CELLS = _cells(_SYMMETRIES)
 
 
@@ -149,10 +178,11 @@ def _guess(a: Board, b: Board) -> tuple[Matrix | None, Matrix | None]:
     best = float(symmetric[place])
     matrix = simple = _SYMMETRIES[place]
     if best < _GOOD:
-        parts = _PARTS.correlations(a, b)
-        place = int(parts.argmax())
-        if parts[place] > best:
-            best, matrix = float(parts[place]), _PARTS.matrices[place]
+        parts = _PARTS.few(np.argsort(-_SKETCH.correlations(a, b), kind="stable")[:_LIKELY])
+        alike = parts.correlations(a, b)
+        place = int(alike.argmax())
+        if alike[place] > best:
+            best, matrix = float(alike[place]), parts.matrices[place]
     return matrix if best >= _LEAST else None, simple if symmetric.max() >= _PERHAPS else None
 
 

@@ -317,6 +317,16 @@ def test_words_on_a_white_band_do_not_make_a_picture_the_whole_of_its_copies() -
     assert keepers(different, 3) == [2, 2, 2]
 
 
+def test_many_copies_of_one_cut_say_that_the_rest_was_added() -> None:
+    copies = {(a, b): COPY for a in range(3) for b in range(a + 1, 3)}
+    pasted = {(inner, 3): part(Margin.PICTURE) for inner in range(3)}
+    assert keepers(copies | pasted, 4) == [0, 0, 0, 3]
+    # Where that larger picture was copied as well, it is a photograph, and three times a crop of it.
+    assert keepers(copies | pasted | {(3, 4): COPY}, 5) == [3, 3, 3, 3, 3]
+    # Three crops that each show something else were cut from it.
+    assert keepers(pasted, 4) == [3, 3, 3, 3]
+
+
 def test_of_two_that_were_both_cut_neither_is_the_whole() -> None:
     assert keepers({(0, 1): part(Margin.PICTURE, inner=0.93, outer=0.88)}, 2) == [0, 1]
     assert keepers({(0, 1): part(Margin.PICTURE, inner=0.98, outer=0.88)}, 2) == [1, 1]

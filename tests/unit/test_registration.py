@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,7 @@ from modules.matching.registration import register
 from modules.matching.verdicts import verify_pairs
 from modules.records import Kind
 from tests.drawings import as_png, leaves, page
+from tests.edits import EDITS
 
 SIZE = (480, 360)
 FRAME = np.array([512.0, 384.0])
@@ -90,6 +92,14 @@ def test_crops_are_parts_at_their_place(kept: float) -> None:
         there = matrix @ (x * FRAME[0], y * FRAME[1], 1)
         wanted = np.array([(left + x * width) / SIZE[0], (top + y * height) / SIZE[1]]) * FRAME
         assert np.abs(there[:2] - wanted).max() < 8  # frame units: two pixels of a thumbnail
+
+
+@pytest.mark.parametrize("name", ["rotate25", "crop30", "meme", "pasted"])
+def test_what_lies_far_from_a_symmetry_is_found(name: str) -> None:
+    pictures = [leaves(seed) for seed in range(8)]
+    edited = [Image.open(io.BytesIO(EDITS[name].apply(picture, n))) for n, picture in enumerate(pictures)]
+    kinds = verdicts(*zip(pictures, edited, strict=True))["kind"]
+    assert np.isin(kinds, (Kind.COPY, Kind.PART, Kind.EMBEDDED)).sum() >= 6
 
 
 def test_different_pictures_are_not_joined() -> None:
