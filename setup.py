@@ -34,7 +34,7 @@ setup(
     python_requires=">=3.11",
     py_modules=["main", "pipeline"],
     packages=find_packages(include=["modules", "modules.*"]),
-    package_data={"modules.commands": ["prices.yaml"]},
+    package_data={"modules.commands": ["prices.yaml"], "modules.features": ["descriptor.safetensors"]},
     install_requires=requirements(),
     entry_points={"console_scripts": ["imgsieve = main:main"]},
 )

@@ -9,6 +9,7 @@ from itertools import chain, repeat
 
 import numpy as np
 
+from modules.features.catalogue import EMBEDDED
 from modules.matching.candidates import REACHES, Reach, Rows, Search, Vectors
 from modules.matching.common_ground import comparisons, standing
 from modules.matching.groups import Grouping, assign, bridges
@@ -68,8 +69,9 @@ def same_scene(
     if thresholds.uncalibrated:
         names = ", ".join(thresholds.uncalibrated)
         log.warning("the thresholds of %s are uncalibrated: see what imgsieve calibrate says of your pictures", names)
-    if set(vectors) == {"perceptual"}:
-        log.warning("perceptual alone sees where edges and light lie, not what is shown: --features clip sees more")
+    if set(vectors) <= set(EMBEDDED):
+        names = ", ".join(vectors)
+        log.warning("%s alone sees where edges and light lie, not what is shown: --features clip sees more", names)
     search = Search(pictures, vectors, thresholds.least, Reach(SCENE_NEIGHBOURS if k is None else k, variants=True))
     verify = SceneVerifier(pictures, vectors, thresholds.least, judged)
     return match(pictures, [search], verify, (Kind.SCENE,))

@@ -13,7 +13,7 @@ from modules.features.base import Extractor, fingerprint
 from modules.features.borders import inner
 from modules.features.decode import Decoded
 from modules.features.hashes import phash
-from modules.features.perceptual import Perceptual
+from modules.features.trimmed import FromTrimmed
 from modules.hardware import PICTURE_MEMORY, keep_freed_memory
 from modules.quality import colour, measures
 from modules.quality.chroma import chroma
@@ -101,7 +101,7 @@ class Small:
 
 
 def _input(extractor: Extractor, decoded: Decoded, small: Small) -> UInt8Array:
-    if isinstance(extractor, Perceptual):
+    if isinstance(extractor, FromTrimmed):
         return extractor.prepare_trimmed(small.grey[small.inside])
     return extractor.prepare(decoded.rgb)
 

@@ -10,7 +10,7 @@ import sys
 import click
 
 from modules.errors import ImgsieveError
-from modules.features.catalogue import AUTO
+from modules.features.catalogue import MODELS
 from modules.features.registry import resolve
 from modules.log_lines import set_up_logging
 
@@ -22,7 +22,7 @@ def bake(names: str) -> list[str]:
     for which a run would do without them.
     """
     asked = [name.strip() for name in names.split(",") if name.strip()]
-    wanted = [name for one in asked for name in (AUTO if one == "auto" else (one,))]
+    wanted = [name for one in asked for name in (MODELS if one == "auto" else (one,))]
     return [extractor.name for extractor in resolve(wanted)]
 
 

@@ -1,6 +1,7 @@
 """How many copies are found, how few pictures are joined wrongly, which copy is kept, and how fast.
 
     python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
+                                 [--features NAME,... [--features NAME,...]] [--weights NAME=FILE]
                                  [--peers VENV] [--blanks N] [--seed N] [--keep FOLDER]
 
 Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits
@@ -24,6 +25,7 @@ from benchmarks.quality.page import page
 from benchmarks.quality.photographs import find_photographs, make_photographs
 from benchmarks.quality.score import score
 from benchmarks.quality.truth import Row
+from modules.features.catalogue import embedded
 
 #: Of the photographs that are not named by --photos: what gets copies; the rest goes into hard negatives.
 SHARE = 0.6
@@ -61,7 +63,13 @@ def _build(asked: argparse.Namespace, photos: Path, folder: Path) -> list[Row]:
 
 def _answers(asked: argparse.Namespace, folder: Path) -> list[Answer]:
     images = folder / "images"
-    answers = [answer for effort in asked.effort for answer in ask_ours(images, folder / effort, effort)]
+    answers = []
+    for effort in asked.effort:
+        for features in asked.features or [None]:
+            name = f"{effort}, {features}" if features else effort
+            options = ["--effort", effort, "--features", features or embedded(effort)]
+            options += [part for one in asked.weights for part in ("--weights", one)]
+            answers += ask_ours(images, folder / name.replace("/", "-"), name, options)
     if asked.peers is not None:
         methods = installed_peers(asked.peers)
         answers += [ask_peer(images, asked.peers, method, folder / f"{method}.csv") for method in methods]
@@ -77,6 +85,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--negatives", type=int, default=12, metavar="N", help="hard negatives a family (default: 12)")
     parser.add_argument("--blanks", type=int, default=1000, metavar="N", help="blank pictures (default: 1000)")
     parser.add_argument("--effort", type=lambda names: names.split(","), default=["fast", "balanced", "thorough"])
+    parser.add_argument(
+        "--features",
+        action="append",
+        metavar="NAME,...",
+        help="as for main.py run; may repeat, to compare (default: the embedded extractor of the effort)",
+    )
+    parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="as for main.py run")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave pictures, truth.csv and reports there")

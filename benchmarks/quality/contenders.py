@@ -48,18 +48,20 @@ class Answer:
     pairs: int | None = None
 
 
-def ask_ours(images: Path, output: Path, effort: str) -> list[Answer]:
-    """Two dry runs: with the default relations, timed; then with embedded pictures as duplicates, on its features."""
+def ask_ours(images: Path, output: Path, name: str, options: Sequence[str]) -> list[Answer]:
+    """Two dry runs with these options of ``main.py run``: with the default relations, timed; then with embedded
+    pictures as duplicates, on its features.
+    """
     few = _few(images, output.with_name(f"{output.name}_few"))
-    start = _least(_ours(few, output.with_name(f"{output.name}_start{turn}"), effort) for turn in range(STARTS))
-    cost = _run(_ours(images, output, effort))
+    start = _least(_ours(few, output.with_name(f"{output.name}_start{turn}"), options) for turn in range(STARTS))
+    cost = _run(_ours(images, output, options))
     groups, best = _read_ours(output)
-    plain = Answer(effort, groups, best, cost, start, pairs_judged(output))
+    plain = Answer(name, groups, best, cost, start, pairs_judged(output))
     shutil.copyfile(output / REPORT, output.with_suffix(".csv"))
-    _run([*_ours(images, output, effort), "--relations", EVERY_RELATION])
+    _run([*_ours(images, output, options), "--relations", EVERY_RELATION])
     groups, best = _read_ours(output)
     shutil.copyfile(output / REPORT, output.with_suffix(".embedded.csv"))
-    return [plain, Answer(f"{effort} + embedded", groups, best, pairs=pairs_judged(output))]
+    return [plain, Answer(f"{name} + embedded", groups, best, pairs=pairs_judged(output))]
 
 
 def ask_peer(images: Path, venv: Path, method: str, result: Path) -> Answer:
@@ -84,9 +86,9 @@ def pairs_judged(output: Path) -> int:
     return sum(parquet.read_metadata(shard).num_rows for shard in shards)
 
 
-def _ours(images: Path, output: Path, effort: str) -> list[str]:
+def _ours(images: Path, output: Path, options: Sequence[str]) -> list[str]:
     command = [sys.executable, str(ROOT / "main.py"), "run", str(images), "--output", str(output), "--dry-run"]
-    return [*command, "--features", "perceptual", "--effort", effort, "--quiet"]
+    return [*command, *options, "--quiet"]
 
 
 def _peer(venv: Path) -> list[str]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from modules.errors import UsageError
+from modules.records import Effort
 
-Kind = Literal["perceptual", "clip", "timm", "torchscript"]
+Kind = Literal["perceptual", "descriptor", "clip", "timm", "torchscript"]
 
-PERCEPTUAL = "perceptual"
-#: What ``auto`` stands for where the weights of all can be had; ``perceptual`` costs next to nothing and is the only
-#: one that knows a turned or mirrored picture again.
-AUTO = ("clip", "efficientnet", PERCEPTUAL)
+#: The embedded extractors: what they need comes with the project.
+PERCEPTUAL, DESCRIPTOR = EMBEDDED = ("perceptual", "descriptor")
+#: The models of ``auto``, beside an embedded extractor, where the weights of all of them can be had.
+MODELS = ("clip", "efficientnet")
 #: Short names. SigLIP 2 comes from timm, whose file holds the image tower alone: a quarter of the download.
 ALIASES = {
     "clip": "clip:ViT-B-32/openai",
@@ -22,7 +23,7 @@ ALIASES = {
     "siglip2": "timm:vit_base_patch16_siglip_224.v2_webli",
     "dinov3": "timm:vit_small_patch16_dinov3.lvd1689m",
 }
-KNOWN = ("auto", PERCEPTUAL, *ALIASES, "clip:MODEL/PRETRAINED", "timm:MODEL", "torchscript:FILE")
+KNOWN = ("auto", *EMBEDDED, *ALIASES, "clip:MODEL/PRETRAINED", "timm:MODEL", "torchscript:FILE")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -68,6 +69,19 @@ class Spec:
         return _UNSAFE.sub("-", text)[:120]
 
 
+def embedded(effort: Effort) -> str:
+    """The embedded extractor of ``auto``.
+
+    A fast run has no local codes, so its vectors alone find crops, turns and frames: it takes the trained one.
+    """
+    return DESCRIPTOR if effort == "fast" else PERCEPTUAL
+
+
+def auto(effort: Effort) -> tuple[str, ...]:
+    """What ``auto`` stands for where the weights of all can be had."""
+    return (*MODELS, embedded(effort))
+
+
 def parse(name: str) -> Spec:
     """What ``name`` stands for; whether the library knows the model is seen when it is loaded.
 
@@ -76,6 +90,8 @@ def parse(name: str) -> Spec:
     kind, _, rest = ALIASES.get(name, name).partition(":")
     if name == PERCEPTUAL:
         return Spec(name, "perceptual")
+    if name == DESCRIPTOR:
+        return Spec(name, "descriptor")
     if rest and kind == "clip":
         model, _, tag = rest.partition("/")
         return Spec(name, "clip", model, tag)

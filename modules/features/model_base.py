@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class ModelExtractor:
         return {**self.__dict__, "_tried": None, "_replica": None}
 
     @classmethod
-    def open(cls, spec: Spec, path: Path, load: Loader, *options: object) -> ModelExtractor:
+    def open(cls, spec: Spec, path: Path, load: Loader, *options: object) -> Self:
         """An extractor whose weights are known to fit: the model is loaded and tried, and kept for :meth:`setup`.
 
         ``options`` are what the vectors depend on beside the weights and the preprocessing. Raises UsageError, naming
@@ -177,7 +177,7 @@ class _Replica:
 def _dimensions(model: LoadedModel) -> int:
     """Length of the model's vectors, found by trying. Raises ValueError when it gives something else."""
     torch = importlib.import_module("torch")
-    shape = (2, 3, *model.preprocessing.size)
+    shape = (2, len(model.preprocessing.mean), *model.preprocessing.size)
     pictures = torch.linspace(-1, 1, math.prod(shape)).reshape(shape)
     with torch.inference_mode():
         given = model.module.eval()(pictures)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from modules.devices import Device
 from modules.features.base import fingerprint
-from modules.features.borders import trim
-from modules.features.decode import SMALL_SIDE, shrink, to_grey
+from modules.features.trimmed import FromTrimmed
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when vectors change their meaning.
@@ -29,7 +27,7 @@ _CHUNK = 16
 Int64Array = NDArray[np.int64]
 
 
-class Perceptual:
+class Perceptual(FromTrimmed):
     """Orientation histograms on a soft 4 x 4 grid (192 numbers) and the layout of light (6 x 6 numbers).
 
     Everything up to the last division is done on integers: a vector is equal to the last bit whatever batch its
@@ -40,24 +38,13 @@ class Perceptual:
 
     name = "perceptual"
     family = name
+    side = SIDE
     dim = _GRID * _GRID * _DIRECTIONS + _LIGHT * _LIGHT
 
     @property
     def fingerprint(self) -> str:
         """Of the code alone: there are no weights."""
         return fingerprint(self.name, VERSION, SIDE, self.dim)
-
-    def prepare(self, rgb: UInt8Array) -> UInt8Array:
-        """The working picture as grey, plain borders cut, stretched to a square: uint8 (64, 64, 1).
-
-        What is already as small as SMALL_SIDE gives the same as the picture that it was made of.
-        """
-        return self.prepare_trimmed(trim(to_grey(shrink(rgb, SMALL_SIDE))))
-
-    def prepare_trimmed(self, grey: UInt8Array) -> UInt8Array:
-        """The same of a picture that was made small, grey, uint8 (h, w), and rid of its borders already."""
-        small = cv2.resize(np.ascontiguousarray(grey), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        return np.asarray(small[:, :, None], np.uint8)
 
     def setup(self, device: Device) -> None:
         """Nothing to load; it runs on the CPU, whatever the device."""

@@ -23,9 +23,15 @@ class Default:
 #: Same picture: the cosine from which on an extractor proposes a pair. Geometry decides, so too low costs time only.
 #: Same scene: each extractor's part in the rule that decides. By an extractor's name or what stands before its colon.
 DEFAULTS: Mapping[Match, Mapping[str, Default]] = {
-    "same-picture": {"perceptual": Default(0.75, calibrated=True), "clip": Default(0.6), "efficientnet": Default(0.5)},
+    "same-picture": {
+        "descriptor": Default(0.35, calibrated=True),
+        "perceptual": Default(0.75, calibrated=True),
+        "clip": Default(0.6),
+        "efficientnet": Default(0.5),
+    },
     "same-scene": {
         "perceptual": Default(0.9, calibrated=True),
+        "descriptor": Default(0.75, calibrated=True),
         "clip": Default(0.9),
         "efficientnet": Default(0.8),
         "torchscript": Default(0.75),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -16,16 +17,19 @@ from tests.edits import EDITS
 NAMES = ("mirror", "rotate5", "stretch", "crop20", "crop50", "rotate25", "perspective", "combined")
 
 
-def run(source: Path, output: Path, effort: str) -> str:
+def run(source: Path, output: Path, effort: str, features: str) -> str:
     """The report of a dry run, wherever its output lies."""
     asked = {"source": str(source), "output": str(output), "effort": effort, "dry_run": True, "num_process_workers": 1}
-    settings = Settings.model_validate(asked | {"features": ("perceptual",)})
+    settings = Settings.model_validate(asked | {"features": (features,)})
     summary = pipeline.run(settings, AzureCredentials(), SilentProgress(), threading.Event())
     return Path(summary.report).read_text("utf-8").replace(str(output), "output")
 
 
+@pytest.mark.parametrize("features", ["perceptual", "auto"])
 @pytest.mark.parametrize(("first", "second"), [("fast", "balanced"), ("balanced", "fast")])
-def test_verdicts_of_one_effort_are_not_believed_by_another(tmp_path: Path, first: str, second: str) -> None:
+def test_verdicts_of_one_effort_are_not_believed_by_another(
+    tmp_path: Path, first: str, second: str, features: str
+) -> None:
     source = tmp_path / "pictures"
     source.mkdir()
     for seed in range(3):
@@ -33,7 +37,10 @@ def test_verdicts_of_one_effort_are_not_believed_by_another(tmp_path: Path, firs
         picture.save(source / f"{seed}.png")
         for name in NAMES:
             (source / f"{seed} {name}{EDITS[name].suffix}").write_bytes(EDITS[name].apply(picture, seed))
-    before = run(source, tmp_path / "one", first)
-    alone = run(source, tmp_path / "other", second)
+    before = run(source, tmp_path / "one", first, features)
+    alone = run(source, tmp_path / "other", second, features)
     assert alone != before
-    assert run(source, tmp_path / "one", second) == alone
+    assert run(source, tmp_path / "one", second, features) == alone
+    request = json.loads((tmp_path / "one/_state/manifest.json").read_text())["request"]
+    trained = features == "auto" and second == "fast"
+    assert request["features"] == ["descriptor" if trained else "perceptual"]

@@ -74,7 +74,7 @@ def test_every_alias_is_known_to_its_library_and_lies_where_the_catalogue_says()
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("nonsense", "unknown extractor 'nonsense'; known are auto, perceptual, clip"),
+        ("nonsense", "unknown extractor 'nonsense'; known are auto, perceptual, descriptor, clip"),
         ("clip:", "unknown extractor 'clip:'"),
         ("clip:ViT-B-23/openai", "open_clip has no model 'ViT-B-23'; near to it are ViT-B-32"),
         ("clip:ViT-B-32/none", "no weights 'none' of ViT-B-32; it has openai"),
@@ -171,7 +171,10 @@ def test_programs_that_give_no_vectors_are_refused(tmp_path: Path) -> None:
         (["clip"], "'clip' is not NAME=FILE"),
         (["clip=/no/such"], "clip: there is no file /no/such"),
         (["clip=/"], "clip: there is no file /"),
-        (["clipp=FILE"], "features: unknown extractor 'clipp'; known are auto, perceptual, clip, efficientnet"),
+        (
+            ["clipp=FILE"],
+            "features: unknown extractor 'clipp'; known are auto, perceptual, descriptor, clip, efficientnet",
+        ),
         (["perceptual=FILE"], "weights: perceptual takes no file of weights: leave perceptual="),
         (["clip=FILE", "clip=/no/such"], "two files for clip"),
     ],
@@ -207,6 +210,17 @@ def test_auto_without_weights_is_perceptual_and_says_so_once(caplog: pytest.LogC
     (record,) = caplog.records
     assert "perceptual alone" in record.getMessage()
     assert "HF_HUB_OFFLINE is set" in record.getMessage()
+
+
+def test_auto_takes_the_embedded_extractor_of_the_effort(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="modules"):
+        assert names(resolve(["auto"], effort="fast")) == ["descriptor"]
+        assert names(resolve(["auto"], effort="thorough")) == ["perceptual"]
+    assert "features auto: descriptor alone" in caplog.records[0].getMessage()
+    assert list(at_hand(["auto"], effort="fast")) == ["clip", "efficientnet", "descriptor"]
+    file = weights.save_timm(tmp_path / "file.pth", 1)
+    with pytest.raises(UsageError, match="descriptor takes no file of weights"):
+        resolve(["descriptor"], [f"descriptor={file}"])
 
 
 def test_what_auto_came_to_is_not_decided_again(caplog: pytest.LogCaptureFixture) -> None:
