@@ -53,7 +53,8 @@ HEAVY = set(
     ["torch", "open_clip", "timm", "ray", "cv2", "faiss", "pandas", "sklearn", "azure", "pyarrow", "kornia", "scipy"]
 )
 SOURCES = sorted([ROOT / "main.py", ROOT / "pipeline.py", *(ROOT / "modules").rglob("*.py")])
-CODE = SOURCES + sorted(path for name in ("tests", "scripts", "benchmarks", "training") for path in (ROOT / name).rglob("*.py"))
+BESIDE = ("tests", "scripts", "benchmarks", "training")
+CODE = SOURCES + sorted(path for name in BESIDE for path in (ROOT / name).rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
