@@ -214,7 +214,7 @@ def settled_features(settings: Settings, last: Manifest | None) -> list[str] | N
     if last is None or last.request.get("asked") != list(settings.features):
         return None
     settled = list(last.request["features"])
-    before, now = embedded(last.request["effort"]), embedded(settings.effort)
+    before, now = embedded(last.request.get("effort", settings.effort)), embedded(settings.effort)
     return [now if name == before and name not in settings.features else name for name in settled]
 
 
