@@ -17,7 +17,7 @@ from modules.devices import Device, check_devices, devices_for
 from modules.errors import UsageError
 from modules.feature_extraction import init_worker
 from modules.features.base import Extractor
-from modules.features.catalogue import PERCEPTUAL, embedded
+from modules.features.catalogue import PERCEPTUAL
 from modules.features.registry import check, needs_models, resolve
 from modules.hardware import MODEL_MEMORY, keep_freed_memory, tune_environment
 from modules.io_utils import Store, open_store
@@ -153,9 +153,7 @@ def choose_models(settings: Settings, settled: Sequence[str] | None) -> Models:
     tune_environment()  # before weights are looked at, for which torch may be loaded
     if set(settings.features) != {PERCEPTUAL}:
         keep_freed_memory(MODEL_MEMORY)
-    extractors = resolve(
-        settings.features, settings.weights, settings.clip_output, effort=settings.effort, settled=settled
-    )
+    extractors = resolve(settings.features, settings.weights, settings.clip_output, settled=settled)
     Thresholds.parse(settings.match, settings.threshold, [extractor.name for extractor in extractors])
     return Models(extractors, devices_of(settings, extractors))
 
@@ -207,15 +205,10 @@ def location(text: str | None) -> Location | None:
 
 
 def settled_features(settings: Settings, last: Manifest | None) -> list[str] | None:
-    """Names of the extractors that the last start came to, if it was asked for the same; else None.
-
-    What ``auto`` came to there stays, but for the embedded extractor: another effort has its own.
-    """
+    """Names of the extractors that the last start came to, if it was asked for the same; else None."""
     if last is None or last.request.get("asked") != list(settings.features):
         return None
-    settled = list(last.request["features"])
-    before, now = embedded(last.request.get("effort", settings.effort)), embedded(settings.effort)
-    return [now if name == before and name not in settings.features else name for name in settled]
+    return list(last.request["features"])
 
 
 def request_of(settings: Settings, extractors: list[Extractor], layout: Layout, thread: StoreThread) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from benchmarks.quality.page import page
 from benchmarks.quality.photographs import find_photographs, make_photographs
 from benchmarks.quality.score import score
 from benchmarks.quality.truth import Row
-from modules.features.catalogue import embedded
+from modules.features.catalogue import DESCRIPTOR
 
 #: Of the photographs that are not named by --photos: what gets copies; the rest goes into hard negatives.
 SHARE = 0.6
@@ -67,7 +67,7 @@ def _answers(asked: argparse.Namespace, folder: Path) -> list[Answer]:
     for effort in asked.effort:
         for features in asked.features or [None]:
             name = f"{effort}, {features}" if features else effort
-            options = ["--effort", effort, "--features", features or embedded(effort)]
+            options = ["--effort", effort, "--features", features or DESCRIPTOR]
             options += [part for one in asked.weights for part in ("--weights", one)]
             answers += ask_ours(images, folder / name.replace("/", "-"), name, options)
     if asked.peers is not None:
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
         "--features",
         action="append",
         metavar="NAME,...",
-        help="as for main.py run; may repeat, to compare (default: the embedded extractor of the effort)",
+        help="as for main.py run; may repeat, to compare (default: descriptor)",
     )
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="as for main.py run")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")

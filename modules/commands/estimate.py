@@ -26,7 +26,7 @@ from modules.devices import Device
 from modules.errors import UsageError
 from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
-from modules.features.catalogue import ALIASES, HUB, MODELS, embedded
+from modules.features.catalogue import ALIASES, DESCRIPTOR, HUB, MODELS
 from modules.features.weights import cached, parse_files
 from modules.job import check_settings, check_source, choose_models, location, open_source, request_of, settled_features
 from modules.local_files import scratch_folder
@@ -108,14 +108,14 @@ def run(
 def _settled(settings: Settings, last: Manifest | None) -> tuple[list[str] | None, str]:
     """What ``auto`` stands for, as :func:`settled_features` has it, and what is to be said of that.
 
-    Fetches nothing: without weights at hand an embedded extractor stands for it. None where all of them are.
+    Fetches nothing: without weights at hand ``descriptor`` stands for it. None where all of them are.
     """
     settled = settled_features(settings, last)
     absent = "" if settled is not None else _absent(settings)
     if not absent:
         return settled, ""
     note = f"auto: the weights of {absent} are not at hand; a run that can fetch them does, and takes longer"
-    return [embedded(settings.effort) if name == "auto" else name for name in settings.features], note
+    return [DESCRIPTOR if name == "auto" else name for name in settings.features], note
 
 
 def _absent(settings: Settings) -> str:

@@ -72,9 +72,7 @@ def run(settings: Settings) -> Page:
     """Look at the machine, as a run does. Raises UsageError for devices or extractors that a run would refuse."""
     found = find_hardware()
     devices = choose_devices(settings.devices, settings.gpus, settings.gpu_memory_fraction, settings.batch_size, found)
-    return Page(
-        found, devices, settings.num_process_workers, at_hand(settings.features, settings.weights, settings.effort)
-    )
+    return Page(found, devices, settings.num_process_workers, at_hand(settings.features, settings.weights))
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from modules.errors import UsageError
-from modules.records import Effort
 
 Kind = Literal["perceptual", "descriptor", "clip", "timm", "torchscript"]
 
 #: The embedded extractors: what they need comes with the project.
 PERCEPTUAL, DESCRIPTOR = EMBEDDED = ("perceptual", "descriptor")
-#: The models of ``auto``, beside an embedded extractor, where the weights of all of them can be had.
+#: What ``auto`` stands for: models where the weights of all of them can be had, and the descriptor, made for copies.
 MODELS = ("clip", "efficientnet")
+AUTO = (*MODELS, DESCRIPTOR)
 #: Short names. SigLIP 2 comes from timm, whose file holds the image tower alone: a quarter of the download.
 ALIASES = {
     "clip": "clip:ViT-B-32/openai",
@@ -67,19 +67,6 @@ class Spec:
         """The meaning as a part of a key: letters, digits, ``.``, ``_`` and ``-`` only."""
         text = f"torchscript-{Path(self.model).stem}" if self.kind == "torchscript" else self.meaning
         return _UNSAFE.sub("-", text)[:120]
-
-
-def embedded(effort: Effort) -> str:
-    """The embedded extractor of ``auto``.
-
-    A fast run has no local codes, so its vectors alone find crops, turns and frames: it takes the trained one.
-    """
-    return DESCRIPTOR if effort == "fast" else PERCEPTUAL
-
-
-def auto(effort: Effort) -> tuple[str, ...]:
-    """What ``auto`` stands for where the weights of all can be had."""
-    return (*MODELS, embedded(effort))
 
 
 def parse(name: str) -> Spec:

@@ -10,11 +10,10 @@ from pathlib import Path
 from modules.errors import MissingWeightsError, UsageError
 from modules.features import descriptor, open_clip_model, timm_model, torchscript_model, weights
 from modules.features.base import Extractor
-from modules.features.catalogue import EMBEDDED, HUB, KNOWN, MODELS, HubFiles, Spec, auto, embedded, parse
+from modules.features.catalogue import AUTO, DESCRIPTOR, EMBEDDED, HUB, KNOWN, MODELS, HubFiles, Spec, parse
 from modules.features.model_base import Loader, ModelExtractor
 from modules.features.open_clip_model import ClipOutput
 from modules.features.perceptual import Perceptual
-from modules.records import Effort
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +23,12 @@ def resolve(
     files: Sequence[str] = (),
     clip_output: ClipOutput = "final",
     *,
-    effort: Effort = "balanced",
     settled: Sequence[str] | None = None,
 ) -> list[Extractor]:
     """Extractors for what was asked, each once, in order, not set up yet. Every model is loaded and tried once.
 
     files: ``NAME=FILE`` texts. ``auto`` stands for the models where the weights of all of them can be had, else, said
-    in the log, for the embedded extractor of the ``effort`` alone. settled: names that an earlier start came to for the
+    in the log, for ``descriptor`` alone. settled: names that an earlier start came to for the
     same ``asked``: these count, and are decided no more. For ``perceptual`` alone no torch is loaded.
 
     Raises UsageError for names, files and weights that are no good, MissingWeightsError for weights not to be had.
@@ -40,10 +38,10 @@ def resolve(
     names = list(asked) if settled is None else list(settled)
     found: dict[str, Path] = {}
     if "auto" in names:
-        chosen = _auto(given, found, effort)
+        chosen = _auto(given, found)
         names = [name for one in names for name in (chosen if one == "auto" else (one,))]
     elif "auto" in asked:  # settled earlier
-        _tell_unused(given, names, effort)
+        _tell_unused(given, names)
     specs = {spec.meaning: spec for spec in reversed([parse(name) for name in names])}
     ordered = sorted(specs.values(), key=lambda spec: names.index(spec.name))
     return [_open(spec, {**found, **given}.get(spec.meaning), clip_output) for spec in ordered]
@@ -65,13 +63,13 @@ def needs_models(extractors: Sequence[Extractor]) -> bool:
     return any(isinstance(extractor, ModelExtractor) for extractor in extractors)
 
 
-def at_hand(asked: Sequence[str], files: Sequence[str] = (), effort: Effort = "balanced") -> dict[str, str]:
+def at_hand(asked: Sequence[str], files: Sequence[str] = ()) -> dict[str, str]:
     """Where the weights of each extractor lie, in words for people. Asks no network and loads no weights.
 
     Raises UsageError for names and files that are no good.
     """
     given = _given(files)
-    names = dict.fromkeys(name for one in asked for name in (auto(effort) if one == "auto" else (one,)))
+    names = dict.fromkeys(name for one in asked for name in (AUTO if one == "auto" else (one,)))
     return {name: _where(parse(name), given.get(parse(name).meaning)) for name in names}
 
 
@@ -100,26 +98,26 @@ def _given(files: Sequence[str]) -> dict[str, Path]:
     return given
 
 
-def _tell_unused(given: Mapping[str, Path], settled: Sequence[str], effort: Effort) -> None:
+def _tell_unused(given: Mapping[str, Path], settled: Sequence[str]) -> None:
     """Whoever gives weights to ``auto`` expects them to be used; a state that was begun without them stays as it is."""
     unused = [name for name in MODELS if parse(name).meaning in given and name not in settled]
     if unused:
         log.warning(
             "features: this state was begun with %s alone; weights of %s are not used unless you name --features %s",
-            *(", ".join(settled), ", ".join(unused), ",".join(auto(effort))),
+            *(", ".join(settled), ", ".join(unused), ",".join(AUTO)),
         )
 
 
-def _auto(given: Mapping[str, Path], found: dict[str, Path], effort: Effort) -> tuple[str, ...]:
+def _auto(given: Mapping[str, Path], found: dict[str, Path]) -> tuple[str, ...]:
     """What ``auto`` stands for here and now; ``found`` gets the weights that were looked for. Smallest first."""
     try:
         for name in reversed(MODELS):
             meaning = parse(name).meaning
             found[meaning] = given.get(meaning) or weights.fetch(name, HUB[meaning])
     except MissingWeightsError as error:
-        log.warning("features auto: %s alone, as not all models can be had: %s", embedded(effort), error)
-        return (embedded(effort),)
-    return auto(effort)
+        log.warning("features auto: %s alone, as not all models can be had: %s", DESCRIPTOR, error)
+        return (DESCRIPTOR,)
+    return AUTO
 
 
 def _hub(spec: Spec) -> HubFiles | None:

@@ -110,7 +110,7 @@ def test_the_pair_for_the_cloud_job(tmp_path: Path) -> None:
         f"efficientnet={weights.save(net, tmp_path / 'b0.pth')}",
     ]
     found = resolve(["auto"], files)
-    assert [(one.name, one.dim) for one in found] == [("clip", 512), ("efficientnet", 1280), ("perceptual", 228)]
+    assert [(one.name, one.dim) for one in found] == [("clip", 512), ("efficientnet", 1280), ("descriptor", 256)]
     net.reset_classifier(0)
     for extractor, expected in zip(found, (plain_clip(clip), plain_timm(net)), strict=False):
         vectors = embedded(extractor, BF16)

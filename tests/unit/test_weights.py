@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from modules.errors import MissingWeightsError, UsageError
-from modules.features import catalogue, open_clip_model, timm_model
+from modules.features import catalogue, descriptor, open_clip_model, timm_model
 from modules.features.catalogue import parse
 from modules.features.registry import at_hand, needs_models, resolve
 from tests import weights
@@ -202,22 +202,16 @@ def test_a_file_given_under_a_short_name_is_of_what_it_means(tmp_path: Path) -> 
         at_hand([long], [f"efficientnet={first}", f"{long}={second}"])
 
 
-def test_auto_without_weights_is_perceptual_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_without_weights_is_the_descriptor_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="modules"):
         found = resolve(["auto"])
-    assert names(found) == ["perceptual"]
-    assert not needs_models(found)
+    assert names(found) == ["descriptor"]
     (record,) = caplog.records
-    assert "perceptual alone" in record.getMessage()
+    assert "descriptor alone" in record.getMessage()
     assert "HF_HUB_OFFLINE is set" in record.getMessage()
 
 
-def test_auto_takes_the_embedded_extractor_of_the_effort(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="modules"):
-        assert names(resolve(["auto"], effort="fast")) == ["descriptor"]
-        assert names(resolve(["auto"], effort="thorough")) == ["perceptual"]
-    assert "features auto: descriptor alone" in caplog.records[0].getMessage()
-    assert list(at_hand(["auto"], effort="fast")) == ["clip", "efficientnet", "descriptor"]
+def test_the_descriptor_takes_no_other_weights(tmp_path: Path) -> None:
     file = weights.save_timm(tmp_path / "file.pth", 1)
     with pytest.raises(UsageError, match="descriptor takes no file of weights"):
         resolve(["descriptor"], [f"descriptor={file}"])
@@ -228,7 +222,7 @@ def test_what_auto_came_to_is_not_decided_again(caplog: pytest.LogCaptureFixture
         assert names(resolve(["auto"], settled=["perceptual"])) == ["perceptual"]
     assert not caplog.records
     with pytest.raises(MissingWeightsError, match=r"^clip: its weights are not at hand"):
-        resolve(["auto"], settled=["clip", "efficientnet", "perceptual"])
+        resolve(["auto"], settled=["clip", "efficientnet", "descriptor"])
 
 
 def test_weights_that_come_too_late_for_auto_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -237,13 +231,13 @@ def test_weights_that_come_too_late_for_auto_are_told(tmp_path: Path, caplog: py
         assert names(resolve(["auto"], [f"efficientnet={file}"], settled=["perceptual"])) == ["perceptual"]
     (record,) = caplog.records
     assert "begun with perceptual alone; weights of efficientnet are not used" in record.getMessage()
-    assert "--features clip,efficientnet,perceptual" in record.getMessage()
+    assert "--features clip,efficientnet,descriptor" in record.getMessage()
 
 
 def test_each_is_had_once_in_the_order_asked_for(tmp_path: Path) -> None:
     path = weights.save_timm(tmp_path / "small.pth", 1)
-    found = resolve(["perceptual", TIMM, "auto", TIMM], [f"{TIMM}={path}"])
-    assert names(found) == ["perceptual", TIMM]
+    found = resolve(["descriptor", TIMM, "auto", TIMM], [f"{TIMM}={path}"])
+    assert names(found) == ["descriptor", TIMM]
     assert needs_models(found)
     with pytest.raises(UsageError, match="no extractor given"):
         resolve([])
@@ -254,8 +248,9 @@ def test_at_hand_tells_where_weights_lie(tmp_path: Path) -> None:
     assert at_hand(["auto"], [f"clip={path}"]) == {
         "clip": str(path),
         "efficientnet": "not at hand; on the hub as timm/efficientnet_b0.ra_in1k",
-        "perceptual": "needs none",
+        "descriptor": str(descriptor.WEIGHTS),
     }
+    assert at_hand(["perceptual"]) == {"perceptual": "needs none"}
 
 
 class Hub(http.server.SimpleHTTPRequestHandler):
