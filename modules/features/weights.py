@@ -101,7 +101,7 @@ def missing(name: str, reason: str) -> MissingWeightsError:
     """The error for an extractor whose weights are not to be had."""
     return MissingWeightsError(
         f"{name}: its weights are not at hand, and {reason}; "
-        f"give --weights {name}=FILE, fill the hub's cache (HF_HOME), or use --features perceptual"
+        f"give --weights {name}=FILE, fill the hub's cache (HF_HOME), or use --features descriptor"
     )
 
 

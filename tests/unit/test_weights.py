@@ -344,7 +344,7 @@ def test_a_hub_that_does_not_answer_is_one_line_before_the_first_request(tmp_pat
     assert "clip: its weights are not at hand" in line
     assert "refused" in line
     assert "--weights clip=FILE" in line
-    assert "--features perceptual" in line
+    assert "--features descriptor" in line
 
 
 def test_torchvision_loads_beside_any_torch() -> None:
