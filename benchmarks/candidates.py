@@ -6,9 +6,9 @@
 Makes copies of PHOTOS (a folder; without it a self-made one, partly of what the descriptor was trained on) by the named
 edits of ``tests/edits.py``. A true pair is a copy and its original; it is found when either is among the 20 nearest of
 the other, of all pictures and by cosine, as they are or mirrored and turned where the extractor can tell. Then the same
-for all extractors together, each naming an equal share of the 20.
-``--features`` and ``--weights`` are as for ``main.py run``, so CLIP and EfficientNet can be put
-beside. Pictures per second are those of the extractor alone, without decoding, on all cores or the GPU.
+for all extractors together, each naming an equal share of the 20. ``--features`` and ``--weights`` are as for ``main.py
+run``, so CLIP and EfficientNet can be put beside. Pictures per second are those of the extractor alone, without
+decoding, on all cores or the GPU.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def main() -> None:
         shutil.rmtree(DEMO)
     sample, result = DEMO / "sample", DEMO / "sample_deduplicated"
     truth = make_sample(sample)
-    arguments = [str(sample), "--features", "perceptual"]  # the embedded one: a demo must not wait for weights
+    arguments = [str(sample), "--features", "descriptor"]  # the embedded one: a demo must not wait for weights
     print(f"The sample lies in {sample}\nRunning: python main.py {' '.join(arguments)}\n", flush=True)
     code = subprocess.run([sys.executable, "main.py", *arguments], cwd=ROOT, check=False).returncode
     if code != EXIT_DONE_WITH_FAILURES:

@@ -24,7 +24,7 @@ OUTPUT = "sample_deduplicated/"
 #: The job as a container platform would describe it; the connection string comes on top.
 JOB = {
     "IMGSIEVE_SOURCE": SOURCE,
-    "IMGSIEVE_FEATURES": "perceptual",
+    "IMGSIEVE_FEATURES": "descriptor",
     "NUM_AZURE_CONNECTIONS": "16",
     "MIN_DOWNLOAD_WORKERS": "2",
     "MAX_DOWNLOAD_WORKERS": "16",

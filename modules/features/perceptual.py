@@ -1,4 +1,4 @@
-"""The embedded extractor: a hand-made global descriptor that needs no weights."""
+"""The hand-made one of the embedded extractors: a global descriptor that needs neither weights nor torch."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def resolve(
     """Extractors for what was asked, each once, in order, not set up yet. Every model is loaded and tried once.
 
     files: ``NAME=FILE`` texts. ``auto`` stands for the models where the weights of all of them can be had, else, said
-    in the log, for ``descriptor`` alone. settled: names that an earlier start came to for the
-    same ``asked``: these count, and are decided no more. For ``perceptual`` alone no torch is loaded.
+    in the log, for ``descriptor`` alone. settled: names that an earlier start came to for the same ``asked``: these
+    count, and are decided no more. For ``perceptual`` alone no torch is loaded.
 
     Raises UsageError for names, files and weights that are no good, MissingWeightsError for weights not to be had.
     """

@@ -137,18 +137,19 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
     inside = np.isin(verdicts["kind"], (Kind.EMBEDDED, Kind.COLLAGE))
     embedded = np.bincount(outer[inside], minlength=count)
-    parts = np.bincount(outer[verdicts["kind"] == Kind.PART], minlength=count)
+    part = np.flatnonzero(verdicts["kind"] == Kind.PART)
+    parts = np.bincount(outer[part], minlength=count)
     copies = np.bincount(pairs[verdicts["kind"] == Kind.COPY].ravel(), minlength=count)
     found = (embedded > copies) & (_PARTS_EACH * embedded >= parts)
-    part = verdicts["kind"] == Kind.PART
-    beyond = np.where(outer == pairs[:, 1], verdicts["margin_b"], verdicts["margin_a"])
-    on_ground = _cut_alike(pairs, verdicts, outer, np.flatnonzero(part & (beyond == Margin.GROUND)), count)
-    anywhere = _cut_alike(pairs, verdicts, outer, np.flatnonzero(part), count)
+    alike = _cut_alike(pairs, verdicts, outer, part, count)
+    beyond = np.where(outer[alike] == pairs[alike, 1], verdicts["margin_b"][alike], verdicts["margin_a"][alike])
+    on_ground = np.bincount(outer[alike[beyond == Margin.GROUND]], minlength=count)
+    anywhere = np.bincount(outer[alike], minlength=count)
     return np.asarray(found | (on_ground > copies) | (anywhere >= _MANY_CUTS + _CUTS_EACH * copies))
 
 
 def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, part: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Of each picture: how many parts of it show exactly what some other part shows, (count,). part: rows of parts.
+    """Of the rows of parts, (p,), those that show exactly what some other part of the same picture shows, (k,).
 
     Crops that are made of one picture, one by one, show different parts of it.
     """
@@ -165,7 +166,7 @@ def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, part: NDArray[np.i
     row = np.repeat(np.arange(len(part)), times)
     place = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times) + np.repeat(first, times)
     again = np.isin(holder[row] * count + ends[place, 1], held)
-    return np.bincount(holder[np.unique(row[again])], minlength=count)
+    return np.asarray(part[np.unique(row[again])])
 
 
 def _with_last(rank: Rows, last: NDArray[np.bool_]) -> Rows:
