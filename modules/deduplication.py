@@ -11,7 +11,7 @@ import numpy as np
 
 from modules.features.catalogue import EMBEDDED
 from modules.matching.candidates import REACHES, Reach, Rows, Search, Vectors
-from modules.matching.common_ground import comparisons, standing
+from modules.matching.common_ground import standing, unsettled
 from modules.matching.groups import Grouping, assign, bridges
 from modules.matching.ledger import Ledger, Pairs
 from modules.matching.local_neighbours import LocalCodes
@@ -109,9 +109,7 @@ def match(
             _judge(ledger, fresh, verify)
             grouping = grouped()
             log.info("%d pairs judged, %d groups", len(ledger), len(grouping.keepers()))
-            fresh = bridges(grouping, ledger, accepted)
-            if not len(fresh) and originals:
-                fresh = comparisons(grouping, ledger)
+            fresh = unsettled(grouping, ledger, accepted) if originals else bridges(grouping, ledger, accepted)
         if number >= len(searches) and np.array_equal(searched, grouping.keepers()):
             break
     return grouping

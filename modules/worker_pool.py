@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a process may take to start: it loads the image libraries, on a busy machine from a cold disk.
 START_TIMEOUT = 300.0
+#: Tasks of a map for each process that may be under way or wait to be yielded: tasks differ in length.
+AHEAD = 4
 
 
 class WorkerCrashedError(ImgsieveError):
@@ -240,12 +242,13 @@ class WorkerPool:
             except WorkerCrashedError as error:
                 return error
 
-        with ThreadPoolExecutor(self.workers + 1, thread_name_prefix="task") as threads:
+        # One thread a process: one thread more, overtaken at every turn, would hold back the task that all wait for.
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="task") as threads:
             window: deque[tuple[tuple[Any, ...], Future[Any]]] = deque()
             try:
                 for task in tasks:
                     window.append((task, threads.submit(attempt, task)))
-                    if len(window) > 2 * self.workers:
+                    if len(window) > AHEAD * self.workers:
                         first, result = window.popleft()
                         yield first, result.result()
                 while window:

@@ -8,12 +8,13 @@ Forensics and Security 2012.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.matching.groups import Grouping, composed
+from modules.matching.groups import Grouping, bridges, composed
 from modules.matching.ledger import Ledger, Pairs, to_keys
 from modules.matching.relations import Verdicts
 from modules.records import Float32Array, Kind, Margin, Pictures
@@ -120,6 +121,17 @@ def comparisons(grouping: Grouping, ledger: Ledger) -> Pairs:
         found.append(np.stack([order[ahead], order[ahead + step]], axis=1))
     pairs = np.concatenate(found).astype(np.int32)
     return ledger.unknown(np.sort(pairs, axis=1))
+
+
+def unsettled(grouping: Grouping, ledger: Ledger, accepted: Collection[Kind]) -> Pairs:
+    """Pairs to judge next, int32 (m, 2): bridges, and comparisons in families of related pictures that have none.
+
+    No family waits for another one: what is asked of it is the same whatever other pictures there are.
+    """
+    bridging, compared = bridges(grouping, ledger, accepted), comparisons(grouping, ledger)
+    family = families(ledger.related()[0], ledger.count)
+    settled = ~np.isin(family[compared[:, 0]], family[bridging])
+    return ledger.unknown(np.concatenate([bridging, compared[settled]]))
 
 
 def families(pairs: Pairs, count: int) -> NDArray[np.int64]:

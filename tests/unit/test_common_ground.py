@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from modules.deduplication import match, verify_pair
 from modules.matching import relations
-from modules.matching.common_ground import PANEL, comparisons, standing
+from modules.matching.common_ground import PANEL, comparisons, standing, unsettled
 from modules.matching.evidence import Evidence, evidence_of
 from modules.matching.groups import assign
 from modules.matching.ledger import Ledger
@@ -242,6 +242,7 @@ def ledger(count: int, verdicts: dict[tuple[int, int], Verdicts]) -> Ledger:
 
 
 COPY = relations.verdict(Kind.COPY, cover_a=1, cover_b=1, agreement=1)
+NONE = np.zeros((), VERDICT_DTYPE)
 
 
 def test_without_copies_the_rank_stays_as_it_is() -> None:
@@ -270,6 +271,17 @@ def test_the_best_of_a_group_are_all_compared_and_no_more() -> None:
     assert (asked < PANEL).all()
     made.add(asked, np.array([COPY] * len(asked), VERDICT_DTYPE))
     assert len(comparisons(assign(np.arange(count, dtype=np.int32), made, ACCEPTED), made)) == 0
+
+
+def test_families_of_pictures_are_bridged_before_they_are_compared_and_wait_for_no_other_one() -> None:
+    joined = [(0, 1), (0, 2), (3, 4), (3, 5), (5, 6)]
+    made, rank = ledger(7, {pair: COPY for pair in joined}), np.arange(7, dtype=np.int32)
+    # 6 matches 5, whose keeper it was not compared with; 4 and 5 wait for that, 1 and 2 have nothing to do with it.
+    assert unsettled(assign(rank, made, ACCEPTED), made, ACCEPTED).tolist() == [[1, 2], [3, 6]]
+    made.add(np.array([[1, 2], [3, 6]], np.int32), np.array([COPY, NONE], VERDICT_DTYPE))
+    assert unsettled(assign(rank, made, ACCEPTED), made, ACCEPTED).tolist() == [[4, 5]]
+    made.add(np.array([[4, 5]], np.int32), np.array([COPY], VERDICT_DTYPE))
+    assert unsettled(assign(rank, made, ACCEPTED), made, ACCEPTED).tolist() == []
 
 
 def test_nothing_is_compared_in_groups_of_one() -> None:

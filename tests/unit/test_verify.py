@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import threading
@@ -6,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modules.bounded_queue import Cancellation
 from modules.errors import RetryLaterError
@@ -101,10 +104,27 @@ def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_pat
     assert state.keys(verdicts_family(FAMILIES.keypoints)) == []
 
 
-def test_pairs_of_one_family_are_verified_one_after_the_other() -> None:
-    pairs = np.array([[0, 9], [1, 2], [3, 9], [2, 5], [4, 6], [0, 3], [1, 5]], np.int32)
-    order = verify._neighbours_together(pairs)
-    assert pairs[order].tolist() == [[0, 3], [0, 9], [3, 9], [1, 2], [1, 5], [2, 5], [4, 6]]
+def test_pairs_that_share_a_picture_are_verified_one_after_the_other() -> None:
+    """However the pictures are numbered: in the order of their numbers most would be read twice."""
+    names = np.random.default_rng(0).permutation(360).reshape(3, 120)
+    chains = np.concatenate([np.stack([chain[:-1], chain[1:]], axis=1) for chain in names]).astype(np.int32)
+    pairs = chains[np.random.default_rng(1).permutation(len(chains))]
+    assert len(pairs) > verify.MOST_PAIRS
+    ordered = pairs[verify._neighbours_together(pairs)].tolist()
+    assert sorted(ordered) == sorted(pairs.tolist())
+    assert sum(not set(a) & set(b) for a, b in itertools.pairwise(ordered)) == len(names) - 1
+
+
+@settings(max_examples=50)
+@given(pairs=st.integers(0, 5000), processes=st.integers(1, 64))
+def test_tasks_cover_all_pairs_once_and_end_with_small_ones(pairs: int, processes: int) -> None:
+    tasks = list(verify.tasks_of(pairs, processes))
+    assert [n for task in tasks for n in range(pairs)[task]] == list(range(pairs))
+    sizes = [task.stop - task.start for task in tasks]
+    assert all(size <= verify.MOST_PAIRS for size in sizes)
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(size >= verify.LEAST_PAIRS for size in sizes[:-1])
+    assert not sizes or sizes[-1] <= max(verify.LEAST_PAIRS, pairs / processes)
 
 
 def test_no_more_pictures_are_held_than_bytes_allow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
