@@ -3,7 +3,8 @@
     python -m benchmarks.throughput FOLDER [--images 1440] [--devices auto]
 
 Measures the parts of the work alone, each in a process of its own with one thread: looking at a picture (decoding it,
-facts, keypoints, models' inputs), ViT-B/32, EfficientNet-B0, and comparing pairs that the job compared. Runs a job with
+facts, keypoints, models' inputs), ViT-B/32, EfficientNet-B0, and comparing pairs that the job compared (reading their
+keypoints from the scratch file is part of it, as it is in the job's own processes). Runs a job with
 the features ``clip,efficientnet`` on the folder's pictures, and on seeded crops of them until there are --images of
 them, by the command line, and prints
 
@@ -17,7 +18,6 @@ of the machine meanwhile lowers the ratio; it is told beside it.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import resource
 import shutil
@@ -31,28 +31,30 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 from pyarrow import parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from modules.deduplication import verify_pairs
 from modules.devices import Device, choose_devices
 from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
 from modules.features.registry import resolve
 from modules.hardware import MODEL_MEMORY, find_hardware, keep_freed_memory, tune_environment
-from modules.matching.evidence import evidence_of
-from modules.records import Analysis
+from modules.records import Analysis, UInt8Array
 from modules.settings import cores
-from modules.state.schemas import verdicts_of
+from modules.stages.verify import Pairs, verify_task
+from modules.state.keypoint_file import KeypointFile
+from modules.state.schemas import shas_of, verdicts_of
 from modules.worker_pool import WorkerPool
 from tests.weights import save_clip, save_timm
 
 ROOT = Path(__file__).resolve().parent.parent
 FEATURES = ("clip", "efficientnet")
-#: Pictures, pairs and batches that a part is measured on.
-SAMPLE, PAIRS, BATCHES = 120, 1500, 6
+#: Pictures and batches that a part is measured on, and pairs: so many of them that followed each other in the job.
+SAMPLE, BATCHES, RUNS, RUN_PAIRS = 120, 6, 6, 1024
 TIMEOUT = 600.0
 
 
@@ -103,18 +105,10 @@ def time_extractor(extractor: Extractor, device: Device, files: Sequence[Path]) 
     return cpu_per_item(lambda: sum(len(extractor.embed(batch)) for _ in range(BATCHES)))
 
 
-def time_pairs(pairs: Sequence[tuple[Path, Path]]) -> float:
-    """In a process of its own: CPU seconds a pair."""
-    analyser = Analyser((), 10**9)
-    sized = {}
-    for file in {file for pair in pairs for file in pair}:
-        seen = look(analyser, file.read_bytes())
-        assert seen.keypoints is not None
-        assert seen.facts is not None
-        sized[file] = evidence_of(seen.keypoints, (seen.facts.width, seen.facts.height))
-    tasks = [(sized[a], sized[b]) for a, b in pairs]
-    verify_pairs(tasks[:10])
-    return cpu_per_item(lambda: len(verify_pairs(tasks)))
+def time_pairs(file: KeypointFile, runs: Sequence[Pairs], sizes: Pairs) -> float:
+    """In a process of its own: CPU seconds a pair. sizes: (width, height) of every picture by its number, (n, 2)."""
+    verify_task(file, runs[0][:10], sizes[runs[0][:10]])
+    return cpu_per_item(lambda: sum(len(verify_task(file, pairs, sizes[pairs])) for pairs in runs))
 
 
 def alone(function: Callable[..., float], *args: object) -> float:
@@ -154,15 +148,29 @@ def run_job(source: Path, output: Path, weights: Sequence[str], devices: str) ->
     return Job(seconds, used, max(0.0, others))
 
 
-def judged(output: Path, photos: Sequence[Path]) -> tuple[int, list[tuple[Path, Path]]]:
-    """How many pairs the job compared, by its shards of verdicts, and a sample of them."""
-    by_sha = {hashlib.sha256(photo.read_bytes()).digest(): photo for photo in photos}
-    pairs: list[tuple[Path, Path]] = []
-    for shard in sorted(path for path in output.rglob("*.parquet") if "verdicts" in path.parts):
-        first, second, _ = verdicts_of(parquet.read_table(shard))
-        found = zip(first, second, strict=True)
-        pairs += [(by_sha[a.tobytes()], by_sha[b.tobytes()]) for a, b in found]
-    return len(pairs), random.Random(0).sample(pairs, min(PAIRS, len(pairs)))
+def shards(output: Path, family: str) -> list[pa.Table]:
+    """A family's shards in the state of a job, in the order in which they were written."""
+    found = sorted(path for path in output.rglob("*.parquet") if family in path.parts)
+    return [parquet.read_table(path) for path in found]
+
+
+def judged(output: Path, scratch: Path) -> tuple[int, KeypointFile, list[Pairs], Pairs]:
+    """What the job compared: how many pairs, a file of the keypoints of runs of them, these runs, and all sizes."""
+    facts = pa.concat_tables(shards(output, "facts"))
+    numbers = {sha.tobytes(): number for number, sha in enumerate(shas_of(facts))}
+
+    def indices(shas: UInt8Array) -> NDArray[np.int32]:
+        return np.array([numbers[sha.tobytes()] for sha in shas], np.int32)
+
+    found = [verdicts_of(table)[:2] for table in shards(output, "verdicts")]
+    pairs = np.concatenate([np.stack([indices(a), indices(b)], axis=1) for a, b in found])
+    starts = range(0, max(1, len(pairs) - RUN_PAIRS), RUN_PAIRS)
+    runs = [pairs[start : start + RUN_PAIRS] for start in random.Random(0).sample(starts, min(RUNS, len(starts)))]
+    wanted = np.zeros(len(numbers), np.bool_)
+    wanted[np.concatenate(runs)] = True
+    file = KeypointFile.build(scratch / "keypoints.bin", shards(output, "keypoints"), indices, wanted)
+    sizes = np.stack([facts.column(name).to_numpy() for name in ("width", "height")], axis=1)
+    return len(pairs), file, runs, sizes
 
 
 def children_seconds() -> float:
@@ -195,8 +203,8 @@ def main() -> None:
         photos = fill(source, options.folder, options.images)
         parts = measure_parts(photos, weights)
         job = run_job(source, folder / "out", weights, options.devices)
-        count, pairs = judged(folder / "out", photos)
-        each = alone(time_pairs, pairs) if pairs else 0.0
+        count, file, runs, sizes = judged(folder / "out", folder)
+        each = alone(time_pairs, file, runs, sizes)
         print(f"{count:,} pairs were compared, {each * 1e3:.2f} ms of CPU each, alone")
         report({**parts, "compare its pairs": each * count / len(photos)}, job, len(photos))
 

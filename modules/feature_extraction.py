@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +25,8 @@ from modules.records import Analysis, Effort, Facts, Keypoints, UInt8Array
 FACTS_VERSION = 6
 #: Rows and columns, at most, of the part of a picture at its own size that a fast run looks at.
 _PART = (128, 256)
+#: Niceness of processes that give way.
+LEAST_PRIORITY = 19
 #: A failure is only believed by the decoder that had it: a newer library may read what an older one did not.
 DECODER_VERSION = f"{decode.VERSION}-{formats.LIBRARIES}"
 
@@ -38,11 +41,15 @@ def keypoints_fingerprint(effort: Effort) -> str:
     return fingerprint("keypoints", keypoints.VERSION, decode.VERSION, effort)
 
 
-def init_worker() -> None:
+def init_worker(*, give_way: bool = False) -> None:
     """Make this process a decode worker: one thread each, because there are as many workers as cores.
 
-    Clearing the pages of every picture's decoded pixels anew would cost a fifth of the time of looking at it.
+    give_way: models run on the same cores. Clearing the pages of every picture's decoded pixels anew would cost a fifth
+    of the time of looking at it.
     """
+    if give_way:
+        # A model's threads wait for each other at every step: one that is held up holds up all.
+        os.nice(LEAST_PRIORITY)
     import threadpoolctl  # noqa: PLC0415 - only decode workers need it
 
     # What Pillow logs of broken files comes as an exception too, and that one reaches failed.csv.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def prepare(
         models = models or choose_models(settings, settled_features(settings, manifest_file.load()))
         request = request_of(settings, models.extractors, layout, thread)
         manifest, resumed = begin(manifest_file, request, layout, thread)
-        pool = stack.enter_context(WorkerPool(settings.num_process_workers, init_worker))
+        beside_models = needs_models(models.extractors) and not all(device.is_gpu for device in models.devices)
+        initializer = partial(init_worker, give_way=beside_models)
+        pool = stack.enter_context(WorkerPool(settings.num_process_workers, initializer))
         cancel.on_abort(pool.stop)
         if manifest.epoch == 1 and not resumed:  # nothing is cached: they will be needed
             pool.start()

@@ -230,7 +230,7 @@ class Settings(BaseModel, frozen=True):
         default=256 * MIB, description="Larger files are listed as failed, not downloaded."
     )
     picture_timeout: Annotated[Seconds, Note("job")] = Field(
-        default=60.0, description="Seconds that one picture may take to decode and measure."
+        default=60.0, description="Seconds of a processor that one picture may take to decode and measure."
     )
     store_away_seconds: Annotated[Seconds, Note("job")] = Field(
         default=300.0, description="Seconds without any answer of the store after which the job stops, to be resumed."

@@ -12,6 +12,7 @@ import pickle
 import queue
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a process may take to start: it loads the image libraries, on a busy machine from a cold disk.
 START_TIMEOUT = 300.0
+#: Seconds, at least, until a late process is looked at again.
+RETRY = 0.1
 #: Tasks of a map for each process that may be under way or wait to be yielded: tasks differ in length.
 AHEAD = 4
 
@@ -44,7 +47,7 @@ def _serve(tasks: Connection, initializer: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     initializer()
-    _send(tasks, None)
+    _send(tasks, time.process_time())
     while True:
         try:
             function, args = _receive(tasks)
@@ -55,7 +58,7 @@ def _serve(tasks: Connection, initializer: Callable[[], None]) -> None:
         except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
             error.add_note("in a worker process:\n" + traceback.format_exc())
             answer = (False, error)
-        _send(tasks, answer)
+        _send(tasks, (*answer, time.process_time()))
 
 
 def _send(pipe: Connection, value: object) -> None:
@@ -95,18 +98,19 @@ class _Worker:
         self._process.start()
         theirs.close()
         self._ready = False
+        self._used = 0.0  # CPU seconds, when it answered last
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float) -> tuple[bool, Any]:
         """(True, result) or (False, exception). Raises EOFError when the process is dead, TimeoutError when late."""
         if not self._ready:
-            self._receive(START_TIMEOUT)
+            self._used = self._receive(START_TIMEOUT)
             self._ready = True
         try:
             _send(self._pipe, (function, args))
         except OSError as error:
             raise EOFError from error
-        answer: tuple[bool, Any] = self._receive(timeout)
-        return answer
+        good, answer, self._used = self._receive(timeout)
+        return good, answer
 
     @property
     def started(self) -> bool:
@@ -114,8 +118,11 @@ class _Worker:
         return self._ready
 
     def _receive(self, timeout: float) -> Any:
-        if not wait([self._pipe, self._process.sentinel], timeout):
-            raise TimeoutError
+        left = timeout
+        while not wait([self._pipe, self._process.sentinel], left):
+            left = self._left(timeout)
+            if left <= 0:
+                raise TimeoutError
         try:
             # A process may have answered and died after that: the answer counts.
             if self._pipe.poll():
@@ -123,6 +130,20 @@ class _Worker:
         except OSError as error:
             raise EOFError from error
         raise EOFError
+
+    def _left(self, timeout: float) -> float:
+        """Seconds that a task may go on which is late by the clock: others may have had the processors meanwhile."""
+        import psutil  # noqa: PLC0415 - hardly ever needed, and every process would load it
+
+        try:
+            process = psutil.Process(self._process.pid)
+            if process.status() != psutil.STATUS_RUNNING:
+                return 0.0
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            return RETRY  # it has just died: the next look at it says so
+        used = times.user + times.system - self._used
+        return max(timeout - used, RETRY) if used < timeout else 0.0
 
     def kill(self) -> int | None:
         """End the process, whatever it does; its exit code."""
@@ -172,9 +193,9 @@ class WorkerPool:
     def run(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
         """Run a picklable function in a process, block until done, return or raise what it does.
 
-        timeout: seconds of work. A task whose process was killed from outside is tried once more. Raises
-        WorkerCrashedError when the process died or was late, RetryLaterError when it was killed before it was ready,
-        Aborted after stop.
+        timeout: seconds of work; those for which it gets no processor, because others have them, do not count. A task
+        whose process was killed from outside is tried once more. Raises WorkerCrashedError when the process died or was
+        late, RetryLaterError when it was killed before it was ready, Aborted after stop.
         """
         try:
             return self._attempt(function, args, timeout)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sklearn.datasets import load_sample_images
 
 from modules.errors import PictureError
 from modules.feature_extraction import (
+    LEAST_PRIORITY,
     Analyser,
     facts_fingerprint,
     init_worker,
@@ -20,6 +23,7 @@ from modules.feature_extraction import (
 from modules.features.perceptual import Perceptual
 from modules.matching.evidence import decode_thumb
 from modules.records import Analysis, Effort
+from modules.worker_pool import WorkerPool
 from tests.pictures import encode
 
 ALL = frozenset(["perceptual"])
@@ -97,6 +101,12 @@ def test_a_fast_run_sees_quality_much_alike() -> None:
 def test_bad_bytes_are_one_clean_reason() -> None:
     with pytest.raises(PictureError, match=r"^truncated JPEG picture$"):
         analysed(jpeg()[:20_000])
+
+
+def test_a_worker_gives_way_where_models_share_its_cores_and_only_there() -> None:
+    for give_way, expected in ((False, os.nice(0)), (True, LEAST_PRIORITY)):
+        with WorkerPool(1, partial(init_worker, give_way=give_way)) as pool:
+            assert pool.run(os.nice, 0, timeout=60.0) == expected
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "MPO"])

@@ -1,15 +1,20 @@
-"""Processes of a pool that are started before they are needed."""
+"""Processes of a pool: started before they are needed, and patient with tasks that get no processor."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from modules.bounded_queue import Aborted
-from modules.worker_pool import WorkerPool
+from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 
 def mark(folder: Path) -> None:
@@ -33,3 +38,51 @@ def test_a_stopped_pool_starts_nothing(tmp_path: Path) -> None:
         with pytest.raises(Aborted):
             pool.start()
     assert not list(tmp_path.iterdir())
+
+
+def no_setup() -> None:
+    """Leaves a process as it is."""
+
+
+def pin(core: int) -> None:
+    """An initializer that leaves a process one core."""
+    os.sched_setaffinity(0, {core})
+
+
+def work(seconds: float) -> float:
+    """Computes for so much CPU time; how long it took by the clock."""
+    began, until = time.monotonic(), time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+    return time.monotonic() - began
+
+
+@contextmanager
+def busy(core: int, programs: int) -> Iterator[None]:
+    """Other programs that want all of a core."""
+    code = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(programs)]
+    try:
+        for program in started:
+            assert program.stdout is not None
+            assert program.stdout.readline()
+        yield
+    finally:
+        for program in started:
+            program.kill()
+            program.communicate()
+
+
+def test_a_task_that_others_leave_no_processor_is_not_late() -> None:
+    core = min(os.sched_getaffinity(0))
+    with WorkerPool(1, partial(pin, core)) as pool:
+        pool.run(work, 0.0, timeout=60.0)
+        with busy(core, 6):
+            assert pool.run(work, 0.6, timeout=1.0) > 1.0
+
+
+def test_a_task_that_computes_for_too_long_is_late_and_so_is_one_that_waits() -> None:
+    with WorkerPool(1, no_setup) as pool:
+        for function in (work, time.sleep):
+            with pytest.raises(WorkerCrashedError, match=r"took longer than 0\.5 s"):
+                pool.run(function, 3600.0, timeout=0.5)
