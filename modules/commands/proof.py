@@ -83,6 +83,9 @@ def _refuted(rules: Rules, best: Side, witness: _Read, side: Side) -> str | None
     kind = Kind(int(found["kind"]))
     if kind == Kind.NONE or found["grade"] < rules.grade:
         return "its witness does not match it: their pixels do not agree"
+    if relation == Kind.EMBEDDED and kind == Kind.PART:
+        # That its witness lies in it whole is seen in the two of them; that the rest was added, in all copies of both.
+        found["kind"] = Kind.EMBEDDED
     if not holds(found, (relation,), any_resolution=rules.any_resolution):
         shown = f"shows {float(found['cover_a']):.0%} of it and is {float(found['cover_b']):.0%} shown by it"
         return f"its witness does not hold it as {side.relation}: the two are {kind.name.lower()}, the witness {shown}"

@@ -19,6 +19,8 @@ _PARTS_EACH = 4
 _SAME_CUT = 0.97
 #: Copies of one cut from which on a picture was added to whatever is beside it, and how many more for each copy of it.
 _MANY_CUTS, _CUTS_EACH = 3, 2
+#: Pixels of a picture for one of its cut, each way, from which on the cut was made smaller.
+_COARSER = 1.5
 #: What a wider picture has beyond a part, as a multiple of what it lacks of it: two that were both cut have no more.
 _WIDER = 3.0
 
@@ -66,6 +68,7 @@ def assign(rank: Rows, ledger: Ledger, accepted: Collection[Kind], *, any_resolu
     count = ledger.count
     pairs, verdicts = ledger.related()
     compositions = composed(pairs, verdicts, count)
+    verdicts = _set_in(compositions, pairs, verdicts)
     edges = _edges(pairs, verdicts, compositions, accepted, any_resolution)
     position = _positions(_with_last(rank, compositions), edges)
     keeper, witness = _joined(position, edges)
@@ -132,9 +135,9 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     Where an edge is hard to see, verdicts on one picture differ: it is a composition when more pictures are
     embedded in it than are copies of it, and not far fewer than are taken for parts of it. Or when no edge is seen at
     all: between white margins when more copies of one cut of it than of itself are there, else when these are many.
+    Cuts that show less detail than it does say nothing: a site makes small ones of one photograph in many sizes.
     """
-    # The outer one of two is the one that the other one does not cover.
-    outer = np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
+    outer = _outer(pairs, verdicts)
     inside = np.isin(verdicts["kind"], (Kind.EMBEDDED, Kind.COLLAGE))
     embedded = np.bincount(outer[inside], minlength=count)
     part = np.flatnonzero(verdicts["kind"] == Kind.PART)
@@ -142,10 +145,31 @@ def composed(pairs: Pairs, verdicts: Verdicts, count: int) -> NDArray[np.bool_]:
     copies = np.bincount(pairs[verdicts["kind"] == Kind.COPY].ravel(), minlength=count)
     found = (embedded > copies) & (_PARTS_EACH * embedded >= parts)
     alike = _cut_alike(pairs, verdicts, outer, part, count)
+    # scale: pixels of b for one of a; here those of the outer one for one of the cut.
+    scale = verdicts["scale"][alike]
+    alike = alike[np.where(outer[alike] == pairs[alike, 1], scale, 1 / np.maximum(scale, 1e-3)) < _COARSER]
     beyond = np.where(outer[alike] == pairs[alike, 1], verdicts["margin_b"][alike], verdicts["margin_a"][alike])
     on_ground = np.bincount(outer[alike[beyond == Margin.GROUND]], minlength=count)
     anywhere = np.bincount(outer[alike], minlength=count)
     return np.asarray(found | (on_ground > copies) | (anywhere >= _MANY_CUTS + _CUTS_EACH * copies))
+
+
+def _outer(pairs: Pairs, verdicts: Verdicts) -> Rows:
+    """Of each pair, (m,), the picture that the other one does not cover."""
+    return np.where(verdicts["cover_a"] >= verdicts["cover_b"], pairs[:, 1], pairs[:, 0])
+
+
+def _set_in(compositions: NDArray[np.bool_], pairs: Pairs, verdicts: Verdicts) -> Verdicts:
+    """The same verdicts, (m,), but a picture is no part of a composition: it is embedded in it.
+
+    That it lies in the other one whole was seen in the two of them, that the rest was added in all their copies.
+    """
+    outer = _outer(pairs, verdicts)
+    inner = pairs.sum(axis=1) - outer
+    kind = verdicts["kind"]
+    found = verdicts.copy()
+    found["kind"] = np.where((kind == Kind.PART) & compositions[outer] & ~compositions[inner], Kind.EMBEDDED, kind)
+    return found
 
 
 def _cut_alike(pairs: Pairs, verdicts: Verdicts, outer: Rows, part: NDArray[np.int64], count: int) -> NDArray[np.int64]:

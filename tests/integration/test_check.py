@@ -232,6 +232,24 @@ def test_duplicates_of_more_than_one_task_rest_on_one_witness(tmp_path: Path) ->
         ]
 
 
+def test_what_a_group_says_of_a_composition_is_proven_by_its_witness_in_it(tmp_path: Path) -> None:
+    """That much was added around a picture is not seen in the two of them, but in the picture's other copies."""
+    folder, whole = tmp_path / "pasted", leaves(1)
+    picture = whole.crop((40, 30, 400, 300))
+    folder.mkdir()
+    (folder / "around.jpg").write_bytes(encode(whole, quality=92))
+    for number, quality in enumerate((92, 85, 75, 60)):
+        (folder / f"{number}.jpg").write_bytes(encode(picture, quality=quality))
+    assert imgsieve(tmp_path, "run", str(folder), *RUN, "--relations", "copy,part,embedded").returncode == 0
+    report = tmp_path / "pasted_deduplicated" / "image_report.csv"
+    with report.open(encoding="utf-8", newline="") as file:
+        rows = {Path(row["Image Path"]).name: row for row in csv.DictReader(file)}
+    assert rows["around.jpg"]["Relation"] == "embedded"
+    assert rows["0.jpg"]["Status"] == "Best"
+    code, lines, errors = check(report, tmp_path, "-q")
+    assert (code, lines[-1]) == (0, "0 rows failed"), errors
+
+
 def test_failing_rows_as_json(report: Path, tmp_path: Path) -> None:
     change(report, cell("Width", "481"))
     code, lines, _ = check(report, tmp_path, "-q", "--log-format", "json")
