@@ -164,6 +164,8 @@ def _set_in(compositions: NDArray[np.bool_], pairs: Pairs, verdicts: Verdicts) -
 
     That it lies in the other one whole was seen in the two of them, that the rest was added in all their copies.
     """
+    if not compositions.any():
+        return verdicts
     outer = _outer(pairs, verdicts)
     inner = pairs.sum(axis=1) - outer
     kind = verdicts["kind"]
