@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.matching.groups import Grouping, bridges, composed
-from modules.matching.ledger import Ledger, Pairs, to_keys
+from modules.matching.ledger import Ledger, Pairs, families, to_keys
 from modules.matching.relations import Verdicts
 from modules.records import Float32Array, Kind, Margin, Pictures
 
@@ -132,20 +132,6 @@ def unsettled(grouping: Grouping, ledger: Ledger, accepted: Collection[Kind]) ->
     family = families(ledger.related()[0], ledger.count)
     settled = ~np.isin(family[compared[:, 0]], family[bridging])
     return ledger.unknown(np.concatenate([bridging, compared[settled]]))
-
-
-def families(pairs: Pairs, count: int) -> NDArray[np.int64]:
-    """A number for each picture, (count,), the same for all that the pairs join: connected components."""
-    label = np.arange(count, dtype=np.int64)
-    while True:
-        least = np.minimum(label[pairs[:, 0]], label[pairs[:, 1]])
-        before = label.copy()
-        for side in (0, 1):
-            np.minimum.at(label, pairs[:, side], least)
-            np.minimum.at(label, before[pairs[:, side]], least)
-        label = label[label]
-        if np.array_equal(label, before):
-            return label
 
 
 def _strangers(ledger: Ledger, related: Pairs, family: NDArray[np.int64]) -> Pairs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from modules.matching.ledger import Ledger, Pairs
+from modules.matching.ledger import Ledger, Pairs, families
 from modules.matching.relations import Verdicts, holds, orient
 from modules.records import VERDICT_DTYPE, Float32Array, Kind, Margin
 
@@ -162,15 +162,21 @@ def _outer(pairs: Pairs, verdicts: Verdicts) -> Rows:
 def _set_in(compositions: NDArray[np.bool_], pairs: Pairs, verdicts: Verdicts) -> Verdicts:
     """The same verdicts, (m,), but a picture is no part of a composition: it is embedded in it.
 
-    That it lies in the other one whole was seen in the two of them, that the rest was added in all their copies.
+    That it lies in the other one whole was seen in the two of them, that the rest was added in all their copies. Where
+    pictures that have nothing to do with each other lie in one, it is a collage, which nothing stands for.
     """
     if not compositions.any():
         return verdicts
-    outer = _outer(pairs, verdicts)
+    outer, kind = _outer(pairs, verdicts), verdicts["kind"]
     inner = pairs.sum(axis=1) - outer
-    kind = verdicts["kind"]
+    lies = np.isin(kind, (Kind.PART, Kind.EMBEDDED, Kind.COLLAGE)) & compositions[outer] & ~compositions[inner]
+    kin = np.isin(kind, (Kind.COPY, Kind.PART)) & ~compositions[pairs].any(axis=1)
+    family = families(pairs[kin], len(compositions))[inner[lies]]
+    shown = np.unique(np.stack([outer[lies], family], axis=1), axis=0)[:, 0]
+    single = np.bincount(shown, minlength=len(compositions)) == 1
+    single[outer[lies & (kind == Kind.COLLAGE)]] = False
     found = verdicts.copy()
-    found["kind"] = np.where((kind == Kind.PART) & compositions[outer] & ~compositions[inner], Kind.EMBEDDED, kind)
+    found["kind"] = np.where(lies & (kind == Kind.PART) & single[outer], Kind.EMBEDDED, kind)
     return found
 
 

@@ -28,6 +28,20 @@ def to_pairs(keys: Keys, count: int) -> Pairs:
     return pairs
 
 
+def families(pairs: Pairs, count: int) -> NDArray[np.int64]:
+    """A number for each picture, (count,), the same for all that the pairs join: connected components."""
+    label = np.arange(count, dtype=np.int64)
+    while True:
+        least = np.minimum(label[pairs[:, 0]], label[pairs[:, 1]])
+        before = label.copy()
+        for side in (0, 1):
+            np.minimum.at(label, pairs[:, side], least)
+            np.minimum.at(label, before[pairs[:, side]], least)
+        label = label[label]
+        if np.array_equal(label, before):
+            return label
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a search found for some pictures. left, right: pairs of rows (m,). asked: the pictures, (k,).

@@ -52,6 +52,17 @@ def test_many_copies_of_one_cut_say_that_the_rest_was_added() -> None:
     assert keepers(pasted, 4) == [3, 3, 3, 3]
 
 
+def test_nothing_stands_for_a_collage_that_nobody_saw_as_one() -> None:
+    copies = {(a, b): COPY for members in ((0, 1, 2), (3, 4)) for a in members for b in members if a < b}
+    parts = {(inner, 5): part(Margin.PICTURE) for inner in range(5)}
+    assert keepers(copies | parts, 6, (*ACCEPTED, Kind.EMBEDDED)) == [0, 0, 0, 3, 3, 5]
+    # One that was seen as a collage from one of its pictures is one for all of them.
+    collage = relations.verdict(Kind.COLLAGE, cover_a=1, cover_b=0.3, agreement=1)
+    seen = {(inner, 3): part(Margin.PICTURE) for inner in range(3)} | {(3, 4): relations.orient(collage)}
+    same = {pair: COPY for pair in ((0, 1), (0, 2), (1, 2), (0, 4))}
+    assert keepers(same | seen, 5, (*ACCEPTED, Kind.EMBEDDED)) == [0, 0, 0, 3, 0]
+
+
 def test_small_pictures_of_one_cut_are_no_sign_that_the_rest_was_added() -> None:
     """A site has its teaser in four sizes beside the photograph."""
     sizes = {(a, b): COPY for a in range(4) for b in range(a + 1, 4)}
