@@ -15,6 +15,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -70,9 +71,9 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="where to keep image_report.csv, for benchmarks/recall.py score")
     asked = parser.parse_args()
     files = {path.name: path.read_bytes() for path in sorted(asked.images.iterdir())}
-    with Azurite() as azurite, CountingProxy(azurite.port) as proxy:
+    with Azurite() as azurite, CountingProxy(azurite.port) as proxy, TemporaryDirectory() as temporary:
         azurite.make_container(CONTAINER)
-        bench = Bench(azurite, proxy, CONTAINER)
+        bench = Bench(azurite, proxy, CONTAINER, Path(temporary))
         bench.upload(files)
         good = measure(bench, len(set(files.values())), asked.kills, random.Random(asked.seed), asked.report)
     sys.exit(0 if good else 1)

@@ -131,11 +131,15 @@ class CountingProxy:
 
 @dataclass(frozen=True)
 class Bench:
-    """One container with pictures, an Azurite, and a proxy in front of it. Jobs run with SETTINGS."""
+    """One container with pictures, an Azurite, and a proxy in front of it. Jobs run with SETTINGS.
+
+    temporary: the jobs' temporary folder, as one machine's: what a killed one leaves there the next one finds.
+    """
 
     azurite: Azurite
     proxy: CountingProxy
     container: str
+    temporary: Path
 
     @property
     def source(self) -> str:
@@ -176,12 +180,13 @@ class Bench:
             blob = service.get_blob_client(self.container, "set_deduplicated/_state/lock")
             BlobLeaseClient(blob).break_lease(0)
 
-    def run(self, stop: Stop | None = None, log: Path | None = None) -> tuple[int, str]:
+    def run(self, stop: Stop | None = None) -> tuple[int, str]:
         """Run the job in a process of its own; exit code (negative: killed by that signal) and its stderr."""
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("IMGSIEVE_", "AZURE_"))},
             "AZURE_STORAGE_CONNECTION_STRING": connection_string(self.proxy.port),
             "IMGSIEVE_SOURCE": self.source,
+            "TMPDIR": str(self.temporary),
             **SETTINGS,
         }
         process: subprocess.Popen[Any] = subprocess.Popen(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from modules.local_files import SCRATCH
 from tests.azurite import Azurite
 from tests.killing import BOUNDS, LOST_BY_A_KILL, Bench, CountingProxy, Stop, at
 from tests.pictures import collection, draw, encode
@@ -19,11 +20,11 @@ FILES = collection(180)
 
 
 @pytest.fixture(scope="module")
-def bench(azurite: Azurite) -> Iterator[Bench]:
+def bench(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     container = f"kill-{uuid.uuid4().hex[:12]}"
     azurite.make_container(container)
     with CountingProxy(azurite.port) as proxy:
-        bench = Bench(azurite, proxy, container)
+        bench = Bench(azurite, proxy, container, tmp_path_factory.mktemp("temporary"))
         bench.upload(FILES)
         yield bench
 
@@ -64,6 +65,7 @@ def test_killed_and_started_again_ends_like_an_undisturbed_run(bench: Bench, und
     code, errors = bench.run()
     assert code == 0, errors
     assert bench.published() == undisturbed
+    assert list(bench.temporary.glob(f"{SCRATCH}*")) == []
     distinct = len(set(FILES.values()))
     assert bench.proxy.seen["image-get"] - before <= distinct + len(stops) * LOST_BY_A_KILL
 
