@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,21 @@ def read_rows(path: Path, address: str) -> Iterator[Row]:
             missing = [name for name in REPORT_COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise UsageError(f"{address} is no image_report.csv of this version: it has no column {missing[0]!r}")
+            if not _ends_with_a_line(path):
+                raise UsageError(f"{address} ends within a line, cut short: take the report as it was written")
             end = reader.line_num
             for values in reader:
                 begin, end = end + 1, reader.line_num
                 yield _row(begin, values, address)
         except (csv.Error, UnicodeDecodeError) as error:
             raise UsageError(f"{address} cannot be read as a table behind line {reader.line_num}: {error}") from None
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    """Of a file that is not empty. A last cell that lost its end still reads like one."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _row(line: int, values: dict[str | None, Any], address: str) -> Row:

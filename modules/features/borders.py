@@ -19,27 +19,27 @@ def trim(grey: UInt8Array) -> UInt8Array:
     return grey[inner(grey)]
 
 
-def inner(grey: UInt8Array) -> tuple[slice, slice]:
+def inner(grey: UInt8Array, *, captions: bool = False) -> tuple[slice, slice]:
     """Rows and columns of a grey picture, uint8 (h, w), that are no plain border, letterbox or caption band.
 
     A border starts with a line of one tone, goes at most 30 % deep and ends with such a line right before one
     that mostly differs: a sky or a studio background fades into the picture and stays. Whatever lies
-    between two such lines (a caption) goes with them.
+    between two such lines (a caption) goes with them, or stays where ``captions`` count as content.
     """
     top, left = 0, 0
     bottom, right = grey.shape
     for _ in range(_ROUNDS):
         part = grey[top:bottom, left:right]
-        above, below = _depth(part), _depth(part[::-1])
+        above, below = _depth(part, captions), _depth(part[::-1], captions)
         part = part[above : len(part) - below]
-        before, behind = _depth(part.T), _depth(part.T[::-1])
+        before, behind = _depth(part.T, captions), _depth(part.T[::-1], captions)
         top, bottom, left, right = top + above, bottom - below, left + before, right - behind
         if not (above or below or before or behind):
             break
     return slice(top, bottom), slice(left, right)
 
 
-def _depth(grey: UInt8Array) -> int:
+def _depth(grey: UInt8Array, captions: bool) -> int:
     """How many rows at the top are border."""
     deepest, width = int(len(grey) * _DEEPEST), grey.shape[1]
     first = np.sort(grey[0])
@@ -51,6 +51,8 @@ def _depth(grey: UInt8Array) -> int:
     share = _plain_share(grey[: deepest + 3], low, high)
     # One row between border and content may hold a mixture of both: resampling made it.
     ends = (share[:-2] >= _PLAIN) & (share[1:-1] < _PLAIN) & (np.minimum(share[1:-1], share[2:]) <= _CONTENT)
+    if captions:
+        ends &= np.logical_and.accumulate(share >= _PLAIN)[:-2]
     last = np.flatnonzero(ends[:deepest])
     if not len(last):
         return 0

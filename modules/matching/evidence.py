@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from modules.errors import ImgsieveError
+from modules.features.borders import inner
 from modules.matching.board import Board, board_of
 from modules.matching.likeness import coarse_of
-from modules.matching.margins import Box, content_box
 from modules.records import Float32Array, Keypoints, UInt8Array
 
 FRAME = 512.0
@@ -18,6 +18,8 @@ FRAME = 512.0
 SMALL = 64
 
 Size = tuple[int, int]
+#: left, top, right and bottom in pixels, the last two exclusive.
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,15 @@ def evidence_of(keypoints: Keypoints, size: Size) -> Evidence:
         _flatness(levels),
         coarse_of(grey),
         np.asarray(cv2.cvtColor(reduced(thumb, min(1.0, SMALL / max(thumb.shape[:2]))), cv2.COLOR_BGR2YCrCb), np.uint8),
-        content_box(grey),
+        _content(levels),
         _tones(thumb),
         None if len(descriptors) else board_of(levels, frame(size)),
     )
+
+
+def _content(grey: UInt8Array) -> Box:
+    rows, columns = inner(grey, captions=True)
+    return columns.start, rows.start, columns.stop, rows.stop
 
 
 def _flatness(grey: UInt8Array) -> float:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from modules.matching.agreement import centre, corners, filled
 from modules.matching.composition import LEAST_FILL, setting
-from modules.matching.evidence import Evidence
+from modules.matching.evidence import Box, Evidence
 from modules.matching.geometry import Matrix, inverse, moved, scale_of
-from modules.matching.margins import Box, is_margin
+from modules.matching.margins import is_margin
 from modules.records import VERDICT_DTYPE, Grade, Kind, UInt8Array
 
 Verdicts = NDArray[Any]

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from modules.matching.margins import content_box, is_margin
+from modules.features.borders import inner
+from modules.matching.margins import is_margin
 from modules.matching.relations import holds, orient
 from modules.matching.verdicts import verify_pair
-from modules.records import Float32Array, Kind
+from modules.records import Kind, UInt8Array
 from tests.drawings import as_png, evidence, leaves
 
 ACCEPTED = (Kind.COPY, Kind.PART)
 
 
-def grey(picture: Image.Image) -> Float32Array:
-    return np.asarray(picture.convert("L"), np.float32)
+def grey(picture: Image.Image) -> UInt8Array:
+    return np.asarray(picture.convert("L"), np.uint8)
 
 
 def turned(picture: Image.Image, border: str) -> Image.Image:
@@ -26,17 +27,27 @@ def turned(picture: Image.Image, border: str) -> Image.Image:
     return ImageOps.expand(cut, 36, fill=border)
 
 
-def test_a_border_is_no_content_and_a_border_in_a_border_neither() -> None:
+@pytest.mark.parametrize("captions", [False, True])
+def test_a_border_is_no_content_and_a_border_in_a_border_neither(captions: bool) -> None:
     framed = ImageOps.expand(ImageOps.expand(leaves(1), 20, fill="white"), 12, fill="black")
-    assert content_box(grey(framed)) == (32, 32, 512, 392)
-    assert content_box(grey(leaves(1))) == (0, 0, 480, 360)
+    assert inner(grey(framed), captions=captions) == (slice(32, 392), slice(32, 512))
+    assert inner(grey(leaves(1)), captions=captions) == (slice(0, 360), slice(0, 480))
+
+
+def test_a_caption_is_content_where_it_is_asked_for() -> None:
+    sheet = ImageOps.expand(leaves(1), 12, fill="white")
+    captioned = Image.new("RGB", (504, 454), "white")
+    captioned.paste(sheet, (0, 0))
+    ImageDraw.Draw(captioned).text((40, 392), "and many words below", fill="black", font_size=30)
+    assert inner(grey(captioned)) == (slice(12, 372), slice(12, 492))
+    assert inner(grey(captioned), captions=True) == (slice(12, 454), slice(12, 492))
 
 
 def test_a_sky_that_fades_into_the_picture_is_content() -> None:
     sky = np.asarray(leaves(2)).astype(np.float32)
     fade = np.clip(np.arange(360)[:, None, None] / 100, 0, 1)
     faded = (1 - fade) * 240 + fade * sky
-    assert content_box(faded.mean(axis=2).astype(np.float32))[1] == 0
+    assert inner(faded.mean(axis=2).astype(np.uint8), captions=True)[0].start == 0
 
 
 def test_wedges_beside_a_picture_in_a_border_are_margin_and_a_caption_is_none() -> None:

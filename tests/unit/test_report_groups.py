@@ -156,8 +156,16 @@ def test_a_row_in_another_group_is_named_there_and_missed_in_its_own(table: Path
     assert "no Best row of its group 3 before it" in found[BEST[4] + 1]
 
 
-def test_a_table_that_breaks_off_is_an_error(table: Path) -> None:
-    table.write_bytes(table.read_bytes()[:-100])
+@pytest.mark.parametrize("lost", [1, 2, 100])
+def test_a_table_that_breaks_off_is_an_error(table: Path, lost: int) -> None:
+    table.write_bytes(table.read_bytes()[:-lost])
+    with pytest.raises(UsageError, match="mem://report ends within a line, cut short"):
+        list(read_judged(table, "mem://report"))
+
+
+def test_a_row_with_a_cell_less_is_an_error(table: Path) -> None:
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text[: text.rindex(",")] + "\n", encoding="utf-8")
     with pytest.raises(UsageError, match="not as many cells as columns"):
         list(read_judged(table, "mem://report"))
 
