@@ -280,10 +280,9 @@ def _commit(temporary: Path, key: str, *, exclusive: bool) -> str:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
-        # No hard links on this file system (exFAT, some network shares): claim the name, then fill it.
-        try:
-            os.close(os.open(key, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
+        # No hard links on this file system (exFAT, some network shares). A name that is claimed first and filled then
+        # would be an empty file of ours after a kill; other jobs are kept out by the lease, so a look is enough.
+        if os.path.lexists(key):
             raise ConditionFailedError(f"{key} exists already") from None
         os.replace(temporary, key)
     return etag

@@ -28,7 +28,7 @@ from modules.log_lines import set_run_id
 from modules.matching.keep import Keep
 from modules.matching.thresholds import Thresholds, parse_setting
 from modules.outputs.layout import Layout
-from modules.outputs.ownership import check_output_is_ours, check_source_has_pictures, ensure_pointer
+from modules.outputs.ownership import check_output_is_ours, check_source_has_pictures, claim_output
 from modules.progress import Progress
 from modules.settings import AzureCredentials, Settings
 from modules.state.lock import RunLock
@@ -95,11 +95,11 @@ def prepare(
         check_source_has_pictures(thread, layout)
         scratch = stack.enter_context(scratch_folder(settings.scratch))
         stack.enter_context(RunLock(thread, layout.lock, on_lost=cancel.fail, away=settings.store_away_seconds))
-        if source.scheme == "folder":
-            remove_half_written(layout.output, layout.state)
-        ensure_pointer(thread, layout)
         manifest_file = ManifestFile(thread, layout.manifest)
         models = models or choose_models(settings, settled_features(settings, manifest_file.load()))
+        claim_output(thread, layout)
+        if source.scheme == "folder":
+            remove_half_written(layout.output, layout.state)
         request = request_of(settings, models.extractors, layout, thread)
         manifest, resumed = begin(manifest_file, request, layout, thread)
         beside_models = needs_models(models.extractors) and not all(device.is_gpu for device in models.devices)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
-from modules.errors import NotFoundError, UsageError
+from modules.errors import AccessError, ConditionFailedError, NotFoundError, StoreError, TransientError, UsageError
 from modules.io_utils import Store
 from modules.outputs.layout import MANIFEST, STATE_FOLDER, Layout
 from modules.outputs.listing_filter import is_picture
 from modules.store_thread import StoreThread
+
+log = logging.getLogger(__name__)
 
 _POINTER = "imgsieve"
 
@@ -23,19 +26,36 @@ def check_output_is_ours(thread: StoreThread, layout: Layout) -> None:
     thread.run(_check(thread.store, layout))
 
 
-def ensure_pointer(thread: StoreThread, layout: Layout) -> None:
-    """Leave a pointer in the output when its state lies elsewhere; call it before anything else is written there."""
+def claim_output(thread: StoreThread, layout: Layout) -> None:
+    """Under the run lock, before anything else is written: the output and this state belong together from here on.
+
+    An output whose state lies elsewhere gets a pointer to it. Raises what :func:`check_output_is_ours` raises: while
+    this job waited for the lock, or held that of another state, another one may have begun here.
+    """
+    check_output_is_ours(thread, layout)
     if layout.marker == layout.manifest:
         return
     pointer = {_POINTER: 1, "state": _plain_address(thread.store, layout.state)}
     if thread.run(_read(thread.store, layout.marker)) is None:
         data = json.dumps(pointer, indent=2, ensure_ascii=False).encode() + b"\n"
-        thread.run(thread.store.write(layout.marker, data, if_absent=True))
+        try:
+            thread.run(thread.store.write(layout.marker, data, if_absent=True))
+        except ConditionFailedError:
+            check_output_is_ours(thread, layout)
 
 
 def is_marker(thread: StoreThread, key: str) -> bool:
-    """Whether the file at a key marks an output: a manifest of imgsieve, or a pointer to one."""
-    return _is_ours(thread.run(_read(thread.store, key)))
+    """Whether the file at a key marks an output: a manifest of imgsieve, or a pointer to one.
+
+    One that cannot be read marks none: it lies among the pictures, and no file there ends a run.
+    """
+    try:
+        return _is_ours(thread.run(_read(thread.store, key)))
+    except (AccessError, TransientError):
+        raise
+    except StoreError as error:
+        log.warning("taken for no output of imgsieve: %s", error)
+        return False
 
 
 def check_source_has_pictures(thread: StoreThread, layout: Layout) -> None:
@@ -103,7 +123,7 @@ async def _read(store: Store, key: str) -> dict[str, Any] | None:
         return None
     try:
         values = json.loads(content.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -60,6 +60,7 @@ def place(tmp_path: Path) -> Path:
         ("pictures --state pictures/inner", ("pictures/inner", "--state")),
         ("pictures --output az://photos/x", ("az://photos/x", "different stores")),
         ("pictures --features magic", ("features", "'magic'", "perceptual")),
+        ("pictures --features perceptual --threshold clip=0.9", ("threshold", "'clip'", "perceptual")),
         ("pictures --relations copy,magic", ("relations", "magic", "copy, part, embedded")),
         ("pictures --workers -3", ("num_process_workers", "'-3'", "whole number")),
         ("pictures --picture-timeout 1e300", ("picture_timeout", "'1e300'", "up to")),

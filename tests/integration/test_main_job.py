@@ -19,6 +19,7 @@ from modules.errors import UsageError
 from modules.progress import SilentProgress
 from modules.records import RunSummary
 from modules.settings import AzureCredentials, Settings
+from modules.state.lock import RunLock
 from tests.pictures import draw, encode
 
 FIRST_COLUMNS = [
@@ -209,6 +210,22 @@ def test_state_elsewhere_is_found_again_and_demanded(source: Path, tmp_path: Pat
     assert run(source, state=state).downloaded == 0
     with pytest.raises(UsageError, match="--state"):
         run(source)
+
+
+def test_what_another_job_did_while_this_one_waited_for_the_lock_counts(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, state = RunLock.acquire, str(tmp_path / "state")
+
+    def wait(lock: RunLock) -> None:
+        monkeypatch.setattr(RunLock, "acquire", acquire)
+        run(source, output=str(tmp_path / "first"), state=state)
+        acquire(lock)
+
+    monkeypatch.setattr(RunLock, "acquire", wait)
+    with pytest.raises(UsageError, match=r"state .* belongs to the output .*/first, not to .*/second"):
+        run(source, output=str(tmp_path / "second"), state=state)
+    assert not (tmp_path / "second").exists()
 
 
 def test_output_of_another_source_is_refused(source: Path, tmp_path: Path) -> None:

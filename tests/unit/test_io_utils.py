@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import threading
@@ -265,6 +266,45 @@ def test_of_many_writers_of_an_absent_file_one_wins(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [(tmp_path / "k").read_bytes()] == [b"%d" % number for number in won]
+
+
+@pytest.fixture
+def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on exFAT, and on some network shares."""
+
+    def refuse(source: object, target: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_without_hard_links_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    async def main() -> None:
+        store, key = FolderStore(), f"{tmp_path}/k"
+        etag = await store.write(key, b"first", if_absent=True)
+        assert await store.write(key, b"first", if_absent=True) == etag
+        with pytest.raises(ConditionFailedError):
+            await store.write(key, b"second", if_absent=True)
+        other = await store.write(f"{tmp_path}/other", b"other")
+        with pytest.raises(ConditionFailedError):
+            await store.copy(f"{tmp_path}/other", key, source_etag=other)
+        assert (await store.read(key)).data == b"first"
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("no_hard_links")
+def test_without_hard_links_a_kill_leaves_no_name_without_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(source: object, target: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(SystemExit):
+        asyncio.run(FolderStore().write(f"{tmp_path}/k", b"whole", if_absent=True))
+    assert not (tmp_path / "k").exists()
 
 
 def _hold(key: str, held: Event) -> None:

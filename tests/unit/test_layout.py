@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from modules.location import Location
 from modules.memory_store import MemoryStore
 from modules.outputs.layout import Layout, default_output
 from modules.outputs.listing_filter import ListingFilter, is_picture
-from modules.outputs.ownership import check_output_is_ours, ensure_pointer
+from modules.outputs.ownership import check_output_is_ours, claim_output, is_marker
 from modules.records import BlobInfo
 from modules.state.manifest import Manifest, ManifestFile
 from modules.store_thread import StoreThread
@@ -106,7 +107,7 @@ def test_an_output_with_a_manifest_is_ours(thread: StoreThread) -> None:
     layout = layout_of("mem://pix/in")
     ManifestFile(thread, layout.manifest).save(Manifest.first({}, thread.store.address(layout.output)))
     put(thread, layout.best + "a.jpg")
-    ensure_pointer(thread, layout)
+    claim_output(thread, layout)
     check_output_is_ours(thread, layout)
     assert "run_id" in json.loads(thread.run(thread.store.read(layout.marker)).data)
     with pytest.raises(
@@ -122,14 +123,45 @@ def test_a_state_elsewhere_leaves_a_pointer(thread: StoreThread, store: MemorySt
     ManifestFile(thread, layout.manifest).save(Manifest.first({}, thread.store.address(layout.output)))
     put(thread, layout.report)
     check_output_is_ours(thread, layout)  # killed before the pointer was written
-    ensure_pointer(thread, layout)
-    ensure_pointer(thread, layout)
+    claim_output(thread, layout)
+    claim_output(thread, layout)
     assert store.writes.count("pix/out/_state/manifest.json") == 1
     check_output_is_ours(thread, layout)
     with pytest.raises(UsageError, match=r"say --state mem://pix/states/1"):
         check_output_is_ours(thread, layout_of("mem://pix/in", "mem://pix/out"))
     with pytest.raises(UsageError, match=r"belongs to the output mem://pix/out, not to mem://pix/new"):
         check_output_is_ours(thread, layout_of("mem://pix/in", "mem://pix/new", "mem://pix/states/1"))
+
+
+def test_of_two_jobs_that_claim_one_output_for_different_states_one_is_refused(
+    thread: StoreThread, store: MemoryStore
+) -> None:
+    first, second = (layout_of("mem://pix/in", "mem://pix/out", f"mem://pix/states/{n}") for n in (1, 2))
+
+    def come_first(operation: str, key: str) -> None:
+        if (operation, key) == ("write", second.marker):
+            store.on_request = None
+            pointer = json.dumps({"imgsieve": 1, "state": "mem://pix/states/1"}).encode()
+            store.blobs[key] = store.blobs[second.lock].__class__(pointer, "theirs")
+
+    put(thread, second.lock)
+    store.on_request = come_first
+    with pytest.raises(UsageError, match=r"state at mem://pix/states/1, not at mem://pix/states/2"):
+        claim_output(thread, second)
+    claim_output(thread, first)
+
+
+@pytest.mark.parametrize("marker", [b"[" * 200_000, b"[]", b"\xff", b""])
+def test_a_file_that_is_called_like_a_marker_marks_nothing(thread: StoreThread, marker: bytes) -> None:
+    put(thread, "pix/in/odd/_state/manifest.json", marker)
+    assert not is_marker(thread, "pix/in/odd/_state/manifest.json")
+
+
+def test_a_marker_that_cannot_be_read_is_none_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "manifest.json").symlink_to("manifest.json")
+    with closing(StoreThread(FolderStore())) as owner:
+        assert not is_marker(owner, f"{tmp_path}/manifest.json")
+    assert "taken for no output of imgsieve" in caplog.text
 
 
 def test_ownership_of_folders(tmp_path: Path) -> None:
