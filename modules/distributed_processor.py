@@ -36,6 +36,8 @@ DRAIN_SECONDS = 15.0
 FILL_SECONDS = 5.0
 #: Small pictures that a process gets at once, and their bytes: each hand-over costs half a millisecond.
 BUNDLE, BUNDLE_BYTES = 8, 1 << 20
+#: Why a picture failed that no memory was left for, and that another start tries it again.
+_NO_MEMORY = "there is not enough memory: give more, fewer NUM_PROCESS_WORKERS, or a lower MAX_IMAGE_PIXELS", False
 
 Fetch = Callable[[WorkItem], Awaitable[Fetched | Processed]]
 Analyse = Callable[[bytes, frozenset[str]], Analysis]
@@ -272,12 +274,13 @@ class Stream:
         data = [(one.data, one.item.families) for one in bundle]
         try:
             found = self._pool.run(analyse_bundle, analyse, data, timeout=self._bounds.picture_timeout)
-        except WorkerCrashedError as error:
+        except (WorkerCrashedError, MemoryError) as error:
             if len(bundle) > 1:  # one of them did it, or together they are slow: on its own each has its own time
                 return [processed for one in bundle for processed in self._analyse([one], analyse)]
             item, sha = bundle[0].item, bundle[0].sha
-            log.warning("decoding %s: %s", item.blob.key, error)
-            return [Processed(item, sha, None, failure=f"decoding it: {error}", permanent=error.permanent)]
+            reason, permanent = (str(error), error.permanent) if isinstance(error, WorkerCrashedError) else _NO_MEMORY
+            log.warning("decoding %s: %s", item.blob.key, reason)
+            return [Processed(item, sha, None, failure=f"decoding it: {reason}", permanent=permanent)]
         return [_processed(one, result) for one, result in zip(bundle, found, strict=True)]
 
     # --- embed, save

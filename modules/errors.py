@@ -6,6 +6,7 @@
     │   └── MissingWeightsError  2  a model's weights are not at hand and cannot be fetched
     ├── StoreError               1  a request that the store answered with a refusal
     │   ├── NotFoundError        1  no such blob
+    │   │   └── BadNameError     1  there may be one, but no request can name it
     │   ├── ConditionFailedError 1  the blob is not (or no longer) the one that the condition names
     │   └── TransientError       1  the network or the service failed, and so did every retry
     ├── StateError               1  a file of the state is damaged or missing; the text names it and the way out
@@ -53,6 +54,10 @@ class StoreError(ImgsieveError):
 
 class NotFoundError(StoreError):
     """No blob lies under that key."""
+
+
+class BadNameError(NotFoundError):
+    """What was listed has a name that is only shown, not the true one: the text says so."""
 
 
 class ConditionFailedError(StoreError):

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.errors import AccessError, NotFoundError, StoreAwayError, StoreError, UsageError
+from modules.errors import AccessError, BadNameError, NotFoundError, StoreAwayError, StoreError, UsageError
+
+#: How a listing shows a byte of a name that is not valid UTF-8.
+_ODD_BYTE = re.compile(r"\\x[0-9a-f]{2}")
 
 
 @contextmanager
 def os_errors(action: str, key: str) -> Iterator[None]:
     """Around what is done to ``key``. action: a verb that the message names: list, look at, lock, read, remove, write.
 
-    Raises NotFoundError for what is gone, AccessError for what may not be changed, StoreAwayError for a full disk,
-    UsageError for a lock below a file, StoreError for all else.
+    Raises NotFoundError for what is gone, BadNameError for what only is shown under that name, AccessError for what may
+    not be changed, StoreAwayError for a full disk, UsageError for a lock below a file, StoreError for all else.
     """
     try:
         yield
     except FileNotFoundError as error:
-        odd = " (its name is not valid UTF-8: rename it)" if "\\x" in key else ""
-        raise NotFoundError(f"there is no file {key}{odd}") from error
+        if _ODD_BYTE.search(key):
+            raise BadNameError(f"there is no file {key}: its true name is not valid UTF-8, rename it") from error
+        raise NotFoundError(f"there is no file {key}") from error
     except OSError as error:
         if action == "list" and isinstance(error, NotADirectoryError):
             raise NotFoundError(f"{key} is no folder any more") from error

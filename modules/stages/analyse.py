@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+
 from modules.feature_extraction import Analyser
 from modules.records import Analysis
 from modules.state.commit import Families
@@ -17,10 +19,15 @@ class Analyse:
     families: Families
 
     def __call__(self, data: bytes, wanted: frozenset[str]) -> Analysis:
-        """Compute just the wanted families of one picture. Raises PictureError."""
-        return self.analyser.analyse(
-            data,
-            facts=self.families.facts in wanted,
-            keypoints=not wanted.isdisjoint((self.families.keypoints, self.families.codes)),
-            extractors=frozenset(name for name, family in self.families.vectors.items() if family in wanted),
-        )
+        """Compute just the wanted families of one picture. Raises PictureError, MemoryError."""
+        try:
+            return self.analyser.analyse(
+                data,
+                facts=self.families.facts in wanted,
+                keypoints=not wanted.isdisjoint((self.families.keypoints, self.families.codes)),
+                extractors=frozenset(name for name, family in self.families.vectors.items() if family in wanted),
+            )
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(error.err) from error
+            raise

@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from modules.errors import AccessError, ConditionFailedError, NotFoundError, PictureError, StoreError, TransientError
+from modules.errors import (
+    AccessError,
+    BadNameError,
+    ConditionFailedError,
+    NotFoundError,
+    PictureError,
+    StoreError,
+    TransientError,
+)
 from modules.io_utils import Store
 from modules.records import BlobInfo, Fetched, Processed, WorkItem
 from modules.state.index import ScratchIndex
@@ -50,6 +58,8 @@ async def read_blob(store: Store, blob: BlobInfo, max_bytes: int) -> bytes:
         return (await store.read(blob.key, if_match=blob.etag)).data
     except AccessError:
         raise
+    except BadNameError:
+        raise PictureError("has a name that is not valid UTF-8: rename it") from None
     except NotFoundError:
         raise PictureError("is gone since it was listed") from None
     except ConditionFailedError:

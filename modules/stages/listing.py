@@ -11,7 +11,6 @@ from modules.bounded_queue import Cancellation
 from modules.errors import LeaseHeldError
 from modules.outputs.listing_filter import ListingFilter
 from modules.outputs.ownership import is_marker
-from modules.records import BlobInfo
 from modules.state.listing import ListingPart, last_listing_part, write_listing_part
 from modules.store_thread import StoreThread
 
@@ -41,7 +40,7 @@ def freeze_listing(
     marker = None if last is None else last.marker
     for page in thread.pages(source_prefix, marker=marker, page_size=part_size):
         cancel.check()
-        blobs = [blob for blob in page.blobs if keep(blob) and _can_be_named(blob)]
+        blobs = [blob for blob in page.blobs if keep(blob)]
         write_listing_part(thread, state_prefix, epoch, ListingPart(number, blobs, page.marker, keep.excluded))
         advance(len(blobs))
         number += 1
@@ -57,13 +56,3 @@ def _tell_others(others: Counter[str]) -> None:
         most = others.most_common(10)
         kinds = ", ".join(f"{count} {f'.{ending}' if ending else 'without ending'}" for ending, count in most)
         log.info("left out, no pictures by their names: %s", kinds)
-
-
-def _can_be_named(blob: BlobInfo) -> bool:
-    """False for a file name that is not valid UTF-8: no report could carry it. Said, never passed over silently."""
-    try:
-        blob.key.encode()
-    except UnicodeEncodeError:
-        log.warning("left out, its name is not valid UTF-8; rename it: %r", blob.key)
-        return False
-    return True

@@ -121,6 +121,14 @@ def test_unusable_files_are_listed_with_their_reasons_and_success_vouches_for_bo
         assert success[name]["sha256"] == hashlib.sha256((output / name).read_bytes()).hexdigest()
 
 
+def test_a_file_whose_name_is_not_valid_utf8_is_a_row_that_says_so(source: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(source) + b"/odd\xff.jpg"))
+    odd.write_bytes(encode(draw(77)))
+    assert run(source).failed > 0
+    reasons = {row["Image Path"]: row["Reason"] for row in rows(source.with_name("photos_deduplicated") / "failed.csv")}
+    assert reasons[f"{source}/odd\\xff.jpg"] == "has a name that is not valid UTF-8: rename it"
+
+
 def test_second_run_touches_nothing(source: Path) -> None:
     run(source)
     output = source.with_name("photos_deduplicated")

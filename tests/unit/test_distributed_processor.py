@@ -11,7 +11,7 @@ import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.devices import DeviceLostError
-from modules.distributed_processor import BUNDLE, BUNDLE_BYTES, Bounds, Embed, Stream, next_worker_count
+from modules.distributed_processor import _NO_MEMORY, BUNDLE, BUNDLE_BYTES, Bounds, Embed, Stream, next_worker_count
 from modules.errors import InterruptedRunError, PictureError, RetryLaterError, StoreAwayError
 from modules.memory_store import MemoryStore
 from modules.records import Analysis, BlobInfo, Fetched, Processed, WorkItem
@@ -39,6 +39,8 @@ def analyse(data: bytes, wanted: frozenset[str]) -> Analysis:
         raise PictureError("truncated")
     if data == b"crash":
         os._exit(70)
+    if data == b"huge":
+        raise MemoryError
     if data == b"hang":
         threading.Event().wait()
     if data.startswith(b"killed until ") and not os.path.exists(mark := data[13:]):
@@ -113,14 +115,17 @@ def test_every_item_reaches_the_saver_once_and_is_flushed(pool: WorkerPool, thre
     assert [one.failure for one in saver.saved if one.failure] == ["gone"]
 
 
-def test_broken_and_crashing_pictures_become_rows_and_the_rest_goes_on(pool: WorkerPool, thread: StoreThread) -> None:
-    saver = run(iter(items("good", "broken", "crash", *["good"] * 10)), pool, thread)
+def test_broken_crashing_and_huge_pictures_become_rows_and_the_rest_goes_on(
+    pool: WorkerPool, thread: StoreThread
+) -> None:
+    saver = run(iter(items("good", "broken", "crash", "huge", *["good"] * 10)), pool, thread)
     failures = {one.item.blob.key: (one.failure, one.permanent) for one in saver.saved if one.failure}
     assert failures == {
         "c/1-broken": ("truncated", True),
         "c/2-crash": ("decoding it: the worker process died (exit code 70)", True),
+        "c/3-huge": (f"decoding it: {_NO_MEMORY[0]}", False),
     }
-    assert len(saver.saved) == 13
+    assert len(saver.saved) == 14
 
 
 def test_hanging_picture_costs_itself_only(pool: WorkerPool, thread: StoreThread) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modules.azure_access import EMULATOR, resolve
-from modules.errors import AccessError, ConditionFailedError, LeaseHeldError, NotFoundError, UsageError
+from modules.errors import AccessError, BadNameError, ConditionFailedError, LeaseHeldError, NotFoundError, UsageError
 from modules.io_utils import FolderStore, Location, open_store
 from modules.memory_store import MemoryStore
 from modules.records import BlobInfo
@@ -170,7 +170,7 @@ def test_names_that_are_not_utf8_are_listed_and_fail_clearly(tmp_path: Path) -> 
     (blob,) = listed(store, f"{tmp_path}/")
     assert blob.key == f"{tmp_path}/caf\\xe9.jpg"
     assert blob.key.encode()
-    with pytest.raises(NotFoundError, match="not valid UTF-8: rename it"):
+    with pytest.raises(BadNameError, match="its true name is not valid UTF-8, rename it"):
         asyncio.run(store.read(blob.key))
 
 
