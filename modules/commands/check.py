@@ -31,6 +31,8 @@ from modules.worker_pool import WorkerPool
 
 log = logging.getLogger(__name__)
 
+#: Names of the settings that a run's decisions hang on.
+_DECIDING = ("max_image_pixels", "effort", "strictness", "keep")
 #: Bytes of a report that are read at once.
 PIECE = 16 * 1024 * 1024
 
@@ -56,9 +58,9 @@ def run(
         local = _fetched(thread, place, scratch / "image_report.csv")
         rules = _rules(thread, place, settings)
         address = thread.store.address(_key(place))
-        first = next(read_rows(local, address), None)
-        if first is not None and not _same_store(place, first.path):
-            thread = stack.enter_context(_opened(settings, credentials, Location.parse(first.path)))
+        pictures = next(filter(None, (_location(row.path) for row in read_rows(local, address))), place)
+        if pictures.scheme != place.scheme:
+            thread = stack.enter_context(_opened(settings, credentials, pictures))
         pool = stack.enter_context(WorkerPool(settings.num_process_workers, init_worker))
         progress.phase("checking", None)
         page = Page(visible(address))
@@ -84,9 +86,12 @@ def _key(place: Location) -> str:
     return place.prefix.rstrip("/")
 
 
-def _same_store(place: Location, path: str) -> bool:
-    """Whether a path of the report is one of the store that the report lies in."""
-    return Location.parse(path).scheme == place.scheme
+def _location(path: str) -> Location | None:
+    """Of a picture; None for a cell that holds no address, whose row fails in its turn."""
+    try:
+        return Location.parse(path)
+    except UsageError:
+        return None
 
 
 def _fetched(thread: StoreThread, place: Location, target: Path) -> Path:
@@ -111,11 +116,12 @@ def _rules(thread: StoreThread, place: Location, settings: Settings) -> Rules:
     """How the run that wrote the report decided, by its run.json; where that is missing, as the settings say."""
     folder, _, _ = _key(place).rpartition("/")
     try:
-        asked = json.loads(thread.run(thread.store.read(f"{folder}/run.json")).data)["settings"]
-        settings = Settings.model_validate(asked | {"source": settings.source or "-"})
+        asked = dict(json.loads(thread.run(thread.store.read(f"{folder}/run.json")).data)["settings"])
+        # The others may be wrong here and now: a scratch folder of another machine, say.
+        settings = Settings.model_validate({name: asked[name] for name in _DECIDING if name in asked} | {"source": "-"})
     except NotFoundError:
         log.warning("there is no run.json beside the report: it is checked under the settings of this command")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{folder}/run.json is damaged: remove it, or put back the one that the run wrote") from None
     return Rules(
         max_pixels=settings.max_image_pixels,

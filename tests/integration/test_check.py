@@ -250,6 +250,22 @@ def test_what_a_group_says_of_a_composition_is_proven_by_its_witness_in_it(tmp_p
     assert (code, lines[-1]) == (0, "0 rows failed"), errors
 
 
+def test_the_job_may_have_run_on_another_machine(report: Path, tmp_path: Path) -> None:
+    path = report.with_name("run.json")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["settings"] |= {"scratch": "/nowhere/on/this/one", "devices": ["cuda:7"]}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    code, lines, errors = check(report, tmp_path, "-q")
+    assert (code, lines[-1]) == (0, "0 rows failed"), errors
+
+
+def test_a_first_row_without_an_address_is_a_row_that_fails(report: Path, tmp_path: Path) -> None:
+    change(report, lambda rows: rows[0].update({"Image Path": ""}))
+    code, lines, errors = check(report, tmp_path, "-q")
+    assert code == 3, errors
+    assert lines[0].startswith("line 2: ")
+
+
 def test_failing_rows_as_json(report: Path, tmp_path: Path) -> None:
     change(report, cell("Width", "481"))
     code, lines, _ = check(report, tmp_path, "-q", "--log-format", "json")
@@ -268,6 +284,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no number": (lambda path: change(path, cell("Group ID", "x")), "Group ID is 'x', not a whole number"),
     "no status": (lambda path: change(path, cell("Status", "Good")), "neither Best nor Duplicate"),
     "run.json": (lambda path: path.with_name("run.json").write_text("{}"), "run.json is damaged"),
+    "deep run.json": (lambda path: path.with_name("run.json").write_text("[" * 200_000), "run.json is damaged"),
 }
 
 

@@ -115,9 +115,7 @@ def test_every_item_reaches_the_saver_once_and_is_flushed(pool: WorkerPool, thre
     assert [one.failure for one in saver.saved if one.failure] == ["gone"]
 
 
-def test_broken_crashing_and_huge_pictures_become_rows_and_the_rest_goes_on(
-    pool: WorkerPool, thread: StoreThread
-) -> None:
+def test_broken_crashing_and_huge_pictures_become_rows(pool: WorkerPool, thread: StoreThread) -> None:
     saver = run(iter(items("good", "broken", "crash", "huge", *["good"] * 10)), pool, thread)
     failures = {one.item.blob.key: (one.failure, one.permanent) for one in saver.saved if one.failure}
     assert failures == {
