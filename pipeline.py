@@ -23,6 +23,7 @@ from modules.feature_extraction import (
 )
 from modules.features.base import Extractor
 from modules.job import Job, prepare
+from modules.local_files import remove_empty_folders
 from modules.matching.keep import Keep
 from modules.matching.thresholds import Thresholds
 from modules.outputs.finish import finish, finish_dry_run, run_document
@@ -210,6 +211,8 @@ def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloa
                 advance=job.progress.advance,
             )
             published = publisher.publish()
+            if job.on_disk:
+                remove_empty_folders(job.layout.best, job.layout.duplicates)
         reports = make_reports(job.scratch, address, plan.rows(), index.failures(), ledger)
     summary = summarise(job, index, plan, published, downloaded)
     if job.settings.dry_run:

@@ -66,6 +66,11 @@ class Job:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether source and output are folders of a file system."""
+        return Location.parse(self.settings.source).scheme == "folder"
+
     def enter(self, phase: Phase, *, parts: int | None = None) -> None:
         """Write down that a phase begins; a zombie is found out here, before it does anything in it."""
         self.cancel.check()

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modules.errors import UsageError
@@ -40,6 +40,18 @@ def remove_half_written(*folders: str) -> int:
                 else:
                     count += 1
     return count
+
+
+def remove_empty_folders(*folders: str) -> None:
+    """Remove the folders below ``folders`` that hold nothing, as those of copies that are gone; ``folders`` stay.
+
+    A picture could not be copied to where one lies. Raises nothing: one that is not empty, or not ours, stays.
+    """
+    for folder in folders:
+        for path, _, _ in os.walk(folder, topdown=False):
+            if os.path.normpath(path) != os.path.normpath(folder):
+                with suppress(OSError):
+                    os.rmdir(path)
 
 
 @contextmanager

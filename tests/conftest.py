@@ -13,9 +13,10 @@ from modules.store_thread import StoreThread
 from tests.azurite import Azurite
 from tests.publishing import World
 
-# Tests have no models but those that they make, whatever this machine has: ``auto`` is ``perceptual`` for them. Set
+# Tests have no models but those that they make, whatever this machine has: ``auto`` is ``descriptor`` for them. Set
 # before the hub's client is loaded, here and in the processes that tests start.
-os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=os.path.join(tempfile.gettempdir(), "imgsieve-tests-no-hub"))
+_NO_HUB = tempfile.TemporaryDirectory(prefix="imgsieve-tests-no-hub-")
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=_NO_HUB.name)
 
 
 @pytest.fixture(scope="session")

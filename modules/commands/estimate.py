@@ -238,9 +238,8 @@ class _Look:
         last = self.last
         if last is None or last.phase != "done" or not set(last.changes(self._request())) <= _SAME_GROUPS:
             return False
-        for _, table in read_shards(
-            self.thread, list_shards(self.thread, self.layout.state, f"runs/e{last.epoch:04d}/plan")
-        ):
+        shards = list_shards(self.thread, self.layout.state, f"runs/e{last.epoch:04d}/plan")
+        for _, table in read_shards(self.thread, shards, ("key", "group_size")):
             self.cancel.check()
             rows = zip(table.column("key").to_pylist(), table.column("group_size").to_pylist(), strict=True)
             self.census.add_grouped(key for key, size in rows if size > 1)

@@ -115,19 +115,12 @@ def read_shards(
         yield key, _decode(thread, key, content, columns)
 
 
-def read_family(
-    thread: StoreThread,
-    state_prefix: str,
-    family: str,
-    columns: Sequence[str] | None = None,
-    *,
-    ahead: int = READ_AHEAD,
-) -> Generator[pa.Table, None, None]:
+def read_family(thread: StoreThread, state_prefix: str, family: str) -> Generator[pa.Table, None, None]:
     """Rows of a whole family, shard by shard in the order of :func:`list_shards`; a few shards in memory at once.
 
     A SHA-256 may come twice (a kill between a family's shard and its catalogue shard): the first row counts.
     """
-    for _, table in read_shards(thread, list_shards(thread, state_prefix, family), columns, ahead=ahead):
+    for _, table in read_shards(thread, list_shards(thread, state_prefix, family)):
         yield table
 
 

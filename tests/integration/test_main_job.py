@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,20 @@ def test_only_what_changed_is_read_and_only_what_follows_from_it_moves(source: P
     assert sorted(files(output / "best")) == ["first.png", "fourth.jpg", "renamed.webp", "second.jpg"]
     assert (output / "best" / "second.jpg").read_bytes() == (source / "second.jpg").read_bytes()
     assert "duplicates/=first.jpg" not in after
+
+
+def test_a_picture_takes_the_place_of_a_folder_that_is_gone(source: Path) -> None:
+    (source / "x.jpg").mkdir()
+    (source / "x.jpg" / "y.jpg").write_bytes(encode(draw(70)))
+    run(source)
+    output = source.with_name("photos_deduplicated")
+    assert (output / "best/x.jpg/y.jpg").is_file()
+    shutil.rmtree(source / "x.jpg")
+    failed = run(source).failed
+    assert not (output / "best/x.jpg").exists()
+    (source / "x.jpg").write_bytes(encode(draw(71)))
+    assert run(source).failed == failed
+    assert (output / "best/x.jpg").read_bytes() == (source / "x.jpg").read_bytes()
 
 
 def test_foreign_file_in_the_output_is_neither_overwritten_nor_removed(source: Path) -> None:

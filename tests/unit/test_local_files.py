@@ -8,7 +8,7 @@ import pytest
 
 from modules.errors import UsageError
 from modules.io_utils import _temporary
-from modules.local_files import remove_half_written, scratch_folder
+from modules.local_files import remove_empty_folders, remove_half_written, scratch_folder
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOLDER = """
@@ -36,6 +36,21 @@ def test_half_written_files_are_removed_and_nothing_else(tmp_path: Path) -> None
     assert remove_half_written(f"{tmp_path}/out/", f"{tmp_path}/absent/") == 1
     assert sorted(os.listdir(tmp_path / "out" / "best" / "sub")) == [like, mine]
     assert os.listdir(tmp_path / "elsewhere") == [left]
+
+
+def test_folders_that_hold_nothing_go_and_those_with_a_file_stay(tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    for name in ("a/b/c", "full/empty", "linked"):
+        (best / name).mkdir(parents=True)
+    (best / "full" / "x.jpg").write_bytes(b"x")
+    (tmp_path / "elsewhere").mkdir()
+    (best / "linked" / "link").symlink_to(tmp_path / "elsewhere")
+    remove_empty_folders(f"{best}/", f"{tmp_path}/duplicates/")
+    found = sorted(str(path.relative_to(best)) for path in best.rglob("*"))
+    assert found == ["full", "full/x.jpg", "linked", "linked/link"]
+    assert (tmp_path / "elsewhere").is_dir()
+    remove_empty_folders(f"{tmp_path}/elsewhere/")
+    assert (tmp_path / "elsewhere").is_dir()
 
 
 def test_scratch_of_a_killed_job_is_removed_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def test_defaults_are_those_of_the_container_job() -> None:
     settings = Settings(source="pictures")
     assert (settings.features, settings.relations, settings.uniques) == (("auto",), ("copy", "part"), "copy")
     assert (settings.min_download_workers, settings.max_download_workers) == (4, 32)
-    assert settings.num_process_workers == len(os.sched_getaffinity(0))
+    assert settings.num_process_workers == cores()
     assert settings.queue_bytes == 256 * 1024 * 1024
     assert not settings.dry_run
 

@@ -113,7 +113,7 @@ def test_a_family_is_read_in_order_with_few_in_flight(thread: StoreThread, store
     assert next(shards)[0] == keys[0]
     shards.close()
     assert len(store.reads) <= 3
-    tables = read_family(thread, STATE, "catalogue", ["key"], ahead=2)
+    tables = read_family(thread, STATE, "catalogue")
     assert [table["key"][0].as_py() for table in tables] == [f"c/{part}" for part in range(6)]
 
 
