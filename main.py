@@ -34,7 +34,7 @@ MODEL_FLAGS = ("features", "weights", "clip_output", "devices", "gpus", "gpu_mem
 STORE_FLAGS = ("max_download_workers", "num_process_workers", "max_requests_per_second", "scratch")
 RESULT_FLAGS = ("effort", "strictness", "match", "threshold", "k", "keep", "relations", "uniques")
 ESTIMATE_FLAGS = ("output", "state", *RESULT_FLAGS, *MODEL_FLAGS, *STORE_FLAGS, "log_format")
-CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, *STORE_FLAGS, "log_format")
+CALIBRATE_FLAGS = ("match", "threshold", *MODEL_FLAGS, "num_process_workers", "max_requests_per_second", "log_format")
 CHECK_FLAGS = ("num_process_workers", "max_requests_per_second", "scratch", "log_format")
 HARDWARE_FLAGS = (*MODEL_FLAGS, "num_process_workers", "log_format")
 

@@ -6,7 +6,6 @@ A sample is read, edited in memory and measured with the code of a job; nothing 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import logging
 import threading
@@ -19,14 +18,14 @@ from numpy.typing import NDArray
 
 from modules.calibration.cosines import Spread, cosines_of, pairs_of
 from modules.calibration.edits import EDITS
+from modules.calibration.inputs import Inputs, inputs_of
 from modules.calibration.page import Page
 from modules.calibration.sample import Sample
 from modules.deduplication import verify_pair
 from modules.devices import Device
 from modules.errors import InterruptedRunError, PictureError, UsageError
-from modules.feature_extraction import Analyser
+from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
-from modules.features.decode import decode
 from modules.job import check_settings, choose_models, open_source
 from modules.location import Location
 from modules.matching.evidence import Size, evidence_of
@@ -35,11 +34,12 @@ from modules.matching.thresholds import Match, Thresholds
 from modules.outputs.listing_filter import ListingFilter
 from modules.outputs.ownership import is_marker
 from modules.progress import Progress
-from modules.records import Analysis, BlobInfo, Keypoints, Kind, Processed, WorkItem
+from modules.records import BlobInfo, Keypoints, Kind, Processed
 from modules.settings import AzureCredentials, Settings
 from modules.stages.embed import Embedder
 from modules.stages.fetch import read_blob
 from modules.store_thread import StoreThread
+from modules.worker_pool import WorkerCrashedError, WorkerPool
 
 log = logging.getLogger(__name__)
 
@@ -106,8 +106,8 @@ class _Measuring:
 
     vectors: per extractor, float16 (d,) each, as a state keeps them. copies: per extractor and edit, cosines with the
     picture. sizes (width, height), keypoints: what tells whether two of them are the same picture. unusable: pictures
-    that could not be read or decoded. repeated: that had the bytes of another one. Memory: some 20 kB a picture, and
-    the inputs of one batch.
+    that could not be read or decoded. repeated: that had the bytes of another one. Memory: some 20 kB a picture, the
+    inputs of one batch, and the bytes and inputs of a few pictures a process.
     """
 
     settings: Settings
@@ -140,34 +140,49 @@ class _Measuring:
         """Vectors by a device worker's code in full batches; kept are the originals' and the copies' cosines."""
         self.progress.phase("measuring", len(blobs))
         embed = Embedder(self.extractors, self.device)
-        inputs = itertools.chain.from_iterable(map(self._inputs, blobs, itertools.repeat(set())))
-        embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, self.settings.batch_size)))
-        for original, *copies in _pieces(embedded, _EACH):
-            self._keep(original, copies)
+        with WorkerPool(self.settings.num_process_workers, init_worker) as pool:
+            inputs = itertools.chain.from_iterable(self._inputs(blobs, pool))
+            embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, self.settings.batch_size)))
+            for original, *copies in _pieces(embedded, _EACH):
+                self._keep(original, copies)
 
-    def _inputs(self, blob: BlobInfo, seen: set[bytes]) -> list[Processed]:
-        """A picture and its edits, analysed; nothing of one that cannot be used or whose bytes were ``seen``."""
-        self._advance()
-        name = blob.key.removeprefix(self.prefix)
-        limit = self.settings.max_image_pixels
-        analyser = Analyser(tuple(self.extractors), limit)
-        try:
-            data = self._read(blob)
-            sha = hashlib.sha256(data).digest()
-            if sha in seen:
+    def _inputs(self, blobs: list[BlobInfo], pool: WorkerPool) -> Iterator[list[Processed]]:
+        """Each picture and its edits, analysed; none that cannot be used or whose bytes were there before.
+
+        Edits share their picture's time: they are small.
+        """
+        seen: set[bytes] = set()
+        found: Inputs | PictureError | WorkerCrashedError
+        for (_, _, name, _), found in pool.map(inputs_of, self._tasks(blobs), timeout=self.settings.picture_timeout):
+            self._advance()
+            if isinstance(found, WorkerCrashedError):
+                self._leave_out(name, f"decoding it: {found}")
+            elif isinstance(found, PictureError):
+                self._leave_out(name, found)
+            elif found.sha in seen:
                 self.repeated += 1
-                return []
-            decoded = decode(data, limit)
-            copies = [edit.apply(decoded.rgb, name) for edit in EDITS]
-            analyses = [_analyse(analyser, file, keypoints=file is data) for file in (data, *copies)]
-        except PictureError as error:
-            log.warning("left out, %s: %s", name, error)
-            self.unusable += 1
-            return []
-        seen.add(sha)
-        self.names.append(name)
-        self.sizes.append((decoded.header.width, decoded.header.height))
-        return [Processed(WorkItem(0, blob, frozenset()), sha, analysis) for analysis in analyses]
+            else:
+                seen.add(found.sha)
+                self.names.append(name)
+                self.sizes.append(found.size)
+                yield found.pictures
+
+    def _tasks(self, blobs: list[BlobInfo]) -> Iterator[tuple[Analyser, BlobInfo, str, bytes]]:
+        """What the processes get: pictures that can be read, each read when one of them will soon be free."""
+        analyser = Analyser(tuple(self.extractors), self.settings.max_image_pixels)
+        for blob in blobs:
+            name = blob.key.removeprefix(self.prefix)
+            try:
+                data = self._read(blob)
+            except PictureError as error:
+                self.progress.advance()
+                self._leave_out(name, error)
+                continue
+            yield analyser, blob, name, data
+
+    def _leave_out(self, name: str, reason: object) -> None:
+        log.warning("left out, %s: %s", name, reason)
+        self.unusable += 1
 
     def _read(self, blob: BlobInfo) -> bytes:
         if blob.archived:
@@ -178,9 +193,8 @@ class _Measuring:
         """Note one picture's vector, its cosines with its copies, and its evidence."""
         if reason := next((one.failure for one in (original, *copies) if one.failure), None):
             place = len(self.keypoints)  # pictures come in the order of their names
-            log.warning("left out, %s: %s", self.names.pop(place), reason)
+            self._leave_out(self.names.pop(place), reason)
             self.sizes.pop(place)
-            self.unusable += 1
             return
         if original.analysis is None or original.analysis.keypoints is None:
             raise AssertionError("an original's keypoints were asked for")
@@ -226,12 +240,6 @@ class _Measuring:
         if self.stop.is_set():
             raise InterruptedRunError("calibrate was interrupted; nothing was written, run it again")
         self.progress.advance(count)
-
-
-def _analyse(analyser: Analyser, data: bytes, *, keypoints: bool) -> Analysis:
-    """As a decode worker does it."""
-    names = frozenset(extractor.name for extractor in analyser.extractors)
-    return analyser.analyse(data, facts=False, keypoints=keypoints, extractors=names)
 
 
 def _pieces(items: Iterable[T], size: int) -> Iterator[list[T]]:

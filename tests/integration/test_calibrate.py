@@ -21,7 +21,7 @@ from modules.errors import InterruptedRunError, UsageError
 from modules.progress import SilentProgress, page_fields, print_page
 from modules.settings import AzureCredentials, Settings
 from tests.azurite import Azurite
-from tests.command import imgsieve
+from tests.command import ROOT, imgsieve
 from tests.drawings import leaves
 from tests.integration.test_main_job import rows
 from tests.pictures import encode
@@ -133,6 +133,42 @@ def test_the_command_prints_a_page_and_writes_nothing(folder: Path, tmp_path: Pa
     assert sorted(os.walk(tmp_path)) == before
 
 
+#: For every process that Python starts: a decoder that fails as native code does, at the last bytes of a file.
+BAD_DECODER = f"""
+import os, sys, threading
+sys.path.insert(0, {str(ROOT)!r})
+from modules.features import decode as module
+good = module.decode
+def decode(data, max_pixels):
+    if data.endswith(b"dies"):
+        os._exit(70)
+    if data.endswith(b"hangs"):
+        threading.Event().wait()
+    if data.endswith(b"needs much"):
+        raise MemoryError
+    return good(data, max_pixels)
+module.decode = decode
+"""
+
+
+def test_a_picture_that_kills_or_hangs_its_decoder_is_left_out(folder: Path, tmp_path: Path) -> None:
+    expected = page_fields(look(folder))
+    (tmp_path / "decoder").mkdir()
+    (tmp_path / "decoder" / "sitecustomize.py").write_text(BAD_DECODER)
+    for name in ("dies", "hangs", "needs much"):
+        (folder / f"{name}.jpg").write_bytes(encode(leaves(30, (240, 180))) + name.encode())
+    environ = {"PYTHONPATH": str(tmp_path / "decoder"), "IMGSIEVE_PICTURE_TIMEOUT": "5"}
+    options = ("--features", "perceptual", "--workers", "2", "--log-format", "json")
+    ended = imgsieve(tmp_path, "calibrate", str(folder), *options, **environ)
+    assert ended.returncode == 0, ended.stderr
+    assert "left out, dies.jpg: decoding it: the worker process died (exit code 70)" in ended.stderr
+    assert "left out, hangs.jpg: decoding it: took longer than 5 s" in ended.stderr
+    assert "left out, needs much.jpg: there is too little memory to decode it: try fewer --workers" in ended.stderr
+    found = json.loads(ended.stdout.splitlines()[-1])
+    assert (found["listed"], found["pictures"], found["unusable"], found["repeated"]) == (21, 16, 4, 1)
+    assert found["percentiles"] == expected["percentiles"]
+
+
 def test_machines_get_the_page_as_json(folder: Path, tmp_path: Path) -> None:
     arguments = ("--features", "perceptual", "--sample", "6", "--log-format", "json", "--quiet")
     ended = imgsieve(tmp_path, "calibrate", str(folder), *arguments)
@@ -158,6 +194,13 @@ def test_several_extractors_are_measured_each_and_together(folder: Path, tmp_pat
     assert labels[2:] == [(model, "default, uncalibrated"), (model, "suggested"), ("", "now"), ("", "suggested")]
     assert f"perceptual={page.suggested('same-scene')['perceptual']:.2f},{model}=" in page.flags("same-scene")
     assert "together" in printed(page)
+
+
+@pytest.mark.parametrize("flag", ["--scratch=.", "--max-download-workers=2"])
+def test_flags_that_would_change_nothing_are_not_taken(tmp_path: Path, flag: str) -> None:
+    ended = imgsieve(tmp_path, "calibrate", "photos", flag)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "No such option" in ended.stderr
 
 
 def test_vectors_are_those_of_a_job(folder: Path, tmp_path: Path) -> None:
