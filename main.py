@@ -132,7 +132,8 @@ def estimate_command(config: Path | None, verbose: bool, quiet: bool, **options:
 def calibrate_command(config: Path | None, verbose: bool, quiet: bool, sample: int, **flags: Any) -> int:
     """Measure how alike copies and different pictures of SOURCE are to each extractor, and suggest thresholds.
 
-    Takes a sample of the pictures and makes edits of them in memory. Writes nothing to the store.
+    Takes a sample of the pictures and makes edits of them in memory. Models run on the first of the devices; when it is
+    lost, on the next one, then on the CPU. Writes nothing to the store.
     """
     return _look("calibrate", _settings(config, verbose, quiet, flags), quiet, {"sample": sample})
 

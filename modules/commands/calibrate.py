@@ -21,6 +21,7 @@ from modules.calibration.edits import EDITS
 from modules.calibration.inputs import Inputs, inputs_of
 from modules.calibration.page import Page
 from modules.calibration.sample import Sample
+from modules.commands.failover import Failover
 from modules.deduplication import verify_pair
 from modules.devices import Device
 from modules.errors import InterruptedRunError, PictureError, UsageError
@@ -36,7 +37,6 @@ from modules.outputs.ownership import is_marker
 from modules.progress import Progress
 from modules.records import BlobInfo, Keypoints, Kind, Processed
 from modules.settings import AzureCredentials, Settings
-from modules.stages.embed import Embedder
 from modules.stages.fetch import read_blob
 from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
@@ -61,7 +61,7 @@ def run(
     """Measure ``sample`` pictures of the source; what to print. Writes nothing.
 
     Raises UsageError for a source without two usable pictures and for what a job would refuse, InterruptedRunError
-    when ``stop`` is set.
+    when ``stop`` is set, RetryLaterError when no device is left for the models.
     """
     models = check_settings(settings) or choose_models(settings, None)
     names = [extractor.name for extractor in models.extractors]
@@ -70,7 +70,7 @@ def run(
         for match in get_args(Match)
     }
     with _opened(settings, credentials) as (thread, prefix):
-        measuring = _Measuring(settings, thread, prefix, models.extractors, models.devices[0], progress, stop)
+        measuring = _Measuring(settings, thread, prefix, models.extractors, models.devices, progress, stop)
         listed, blobs = measuring.sample(sample)
         measuring.measure(blobs)
         address = thread.store.address(prefix)
@@ -114,7 +114,7 @@ class _Measuring:
     thread: StoreThread
     prefix: str
     extractors: list[Extractor]
-    device: Device
+    devices: list[Device]
     progress: Progress
     stop: threading.Event
     names: list[str] = field(default_factory=list)
@@ -139,7 +139,7 @@ class _Measuring:
     def measure(self, blobs: list[BlobInfo]) -> None:
         """Vectors by a device worker's code in full batches; kept are the originals' and the copies' cosines."""
         self.progress.phase("measuring", len(blobs))
-        embed = Embedder(self.extractors, self.device)
+        embed = Failover(self.extractors, self.devices)
         with WorkerPool(self.settings.num_process_workers, init_worker) as pool:
             inputs = itertools.chain.from_iterable(self._inputs(blobs, pool))
             embedded = itertools.chain.from_iterable(map(embed, _pieces(inputs, self.settings.batch_size)))

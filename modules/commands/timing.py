@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from modules.devices import Device
+from modules.commands.failover import last_resort
+from modules.devices import Device, DeviceLostError
 from modules.errors import PictureError
 from modules.features.base import Extractor
 from modules.records import Analysis, Processed, WorkItem
@@ -20,6 +22,8 @@ from modules.stages.embed import Embedder
 from modules.stages.fetch import read_blob
 from modules.store_thread import StoreThread
 from modules.worker_pool import WorkerCrashedError, WorkerPool
+
+log = logging.getLogger(__name__)
 
 #: Processes that are started at most; more of them are reckoned to be as much faster.
 PROCESSES = 8
@@ -93,8 +97,8 @@ def time_sample(
 ) -> Timing | None:
     """Read, analyse and embed the items, stage after stage; None when none of them can be used.
 
-    check: raises what is to end the command, asked between the stages. Raises what reading a store raises, and
-    UsageError for weights that cannot be loaded.
+    check: raises what is to end the command, asked between the stages. Raises what reading a store raises, UsageError
+    for weights that cannot be loaded, and RetryLaterError when no device is left.
     """
     began = time.perf_counter()
     data = thread.run(_read(thread, items, settings))
@@ -109,8 +113,9 @@ def time_sample(
         extractor for extractor in analyse.analyser.extractors if any(extractor.name in a.pixels for _, a in analysed)
     ]
     batch = [Processed(item, None, analysis) for item, analysis in analysed]
-    embed = sum(_embed(batch, models, device) for device in devices) if models else None
-    shared = not any(device.is_gpu for device in devices)
+    timed = _embed_on(devices, batch, models) if models else []
+    embed = sum(speed for _, speed in timed) if timed else None
+    shared = not any(device.is_gpu for device, _ in timed)
     return Timing(len(items), len(items) - len(analysed), download, rate, embed, shared)
 
 
@@ -152,6 +157,27 @@ def _analyse(
         analysed = [found for found in threads.map(one, read) if found is not None]
         seconds = _since(began)
     return analysed, max(1, len(read)) / seconds * settings.num_process_workers / pool.workers
+
+
+def _embed_on(
+    devices: Sequence[Device], batch: list[Processed], extractors: Sequence[Extractor]
+) -> list[tuple[Device, float]]:
+    """What a run would embed on, with pictures per second: the devices that are not lost, else the CPU.
+
+    Raises RetryLaterError when the CPU has too little memory for one picture.
+    """
+    timed: list[tuple[Device, float]] = []
+    lost: list[DeviceLostError] = []
+    for device in devices:
+        try:
+            timed.append((device, _embed(batch, extractors, device)))
+        except DeviceLostError as error:
+            lost.append(error)
+    if not timed:
+        return _embed_on([last_resort(devices, lost[-1])], batch, extractors)
+    for reason in lost:
+        log.warning("%s; the estimate does without it", reason)
+    return timed
 
 
 def _embed(batch: list[Processed], extractors: Sequence[Extractor], device: Device) -> float:

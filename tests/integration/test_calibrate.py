@@ -17,13 +17,14 @@ import pipeline
 from modules.calibration.edits import EDITS
 from modules.calibration.page import Page
 from modules.commands import calibrate
-from modules.errors import InterruptedRunError, UsageError
+from modules.errors import InterruptedRunError, RetryLaterError, UsageError
 from modules.progress import SilentProgress, page_fields, print_page
 from modules.settings import AzureCredentials, Settings
 from tests.azurite import Azurite
 from tests.command import ROOT, imgsieve
 from tests.drawings import leaves
 from tests.integration.test_main_job import rows
+from tests.lost_devices import leave_no_room, lose_gpu
 from tests.pictures import encode
 from tests.weights import save_torchscript
 
@@ -194,6 +195,26 @@ def test_several_extractors_are_measured_each_and_together(folder: Path, tmp_pat
     assert labels[2:] == [(model, "default, uncalibrated"), (model, "suggested"), ("", "now"), ("", "suggested")]
     assert f"perceptual={page.suggested('same-scene')['perceptual']:.2f},{model}=" in page.flags("same-scene")
     assert "together" in printed(page)
+
+
+def test_where_a_device_is_lost_the_next_one_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = f"torchscript:{save_torchscript(tmp_path / 'program.pt', 1)}"
+    asked: dict[str, Any] = {"sample": 8, "features": (model,)}
+    expected = page_fields(look(folder, devices=("cpu", "cpu"), **asked))
+    with monkeypatch.context() as patched:
+        leave_no_room(patched, 1)
+        assert page_fields(look(folder, devices=("cpu", "cpu"), **asked)) == expected
+    assert "device cpu has too little memory (CUDA out of memory.); cpu goes on" in caplog.text
+    with monkeypatch.context() as patched:
+        lose_gpu(patched)
+        found = page_fields(look(folder, **asked))
+    assert (found["pictures"], found["unusable"]) == (expected["pictures"], expected["unusable"])
+    assert "illegal memory access was encountered); no other device is left, the CPU goes on" in caplog.text
+    leave_no_room(monkeypatch, 2)
+    with pytest.raises(RetryLaterError, match=r"cpu has too little memory .*no other device is left: free memory"):
+        look(folder, devices=("cpu",), **asked)
 
 
 @pytest.mark.parametrize("flag", ["--scratch=.", "--max-download-workers=2"])

@@ -17,12 +17,13 @@ from modules.commands.estimate import run as estimate
 from modules.commands.estimate_page import Estimate
 from modules.commands.prices import EXAMPLE, read_prices
 from modules.commands.transactions import CLASSES
-from modules.errors import InterruptedRunError, UsageError
+from modules.errors import InterruptedRunError, RetryLaterError, UsageError
 from modules.io_utils import Store
 from modules.progress import SilentProgress
 from modules.settings import AzureCredentials, Settings
 from tests.azurite import Azurite
 from tests.command import imgsieve
+from tests.lost_devices import leave_no_room, lose_gpu
 from tests.pictures import collection, draw, encode
 from tests.weights import SMALL_TIMM, save_timm
 
@@ -227,6 +228,29 @@ def test_models_are_timed_and_auto_fetches_nothing(source: Path, tmp_path: Path)
     assert (ended.returncode, ended.stderr, fields["extractors"]) == (0, "", ["descriptor"])
     assert fields["note"].startswith("auto: the weights of clip, efficientnet are not at hand")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_lost_device_is_reckoned_with_as_a_run_would(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"timm:{SMALL_TIMM}"
+    weights = f"{name}={save_timm(tmp_path / 'small.safetensors', 1)}"
+    asked: dict[str, Any] = {"features": (name,), "weights": (weights,), "num_process_workers": 1, "batch_size": 4}
+    with monkeypatch.context() as patched:
+        leave_no_room(patched, 1)
+        found = look(Settings(source=str(source), devices=("cpu", "cpu"), **asked), sample=2)
+    assert found.timing is not None
+    assert found.timing.embed is not None
+    assert "device cpu has too little memory (CUDA out of memory.); the estimate does without it" in caplog.text
+    with monkeypatch.context() as patched:
+        lose_gpu(patched)
+        found = look(Settings(source=str(source), **asked), sample=2)
+    assert found.timing is not None
+    assert found.timing.shared  # the CPU, where the pictures are decoded too
+    assert "illegal memory access was encountered); no other device is left, the CPU goes on" in caplog.text
+    leave_no_room(monkeypatch, 2)
+    with pytest.raises(RetryLaterError, match=r"cpu has too little memory .*no other device is left: free memory"):
+        look(Settings(source=str(source), devices=("cpu", "cpu"), **asked), sample=2)
 
 
 def test_prices_are_the_persons_own(source: Path, tmp_path: Path, azurite: Azurite) -> None:
