@@ -70,10 +70,11 @@ class Analyser:
     max_pixels: int
     effort: Effort = "balanced"
 
+    @decode.memory_errors()
     def analyse(self, data: bytes, *, facts: bool, keypoints: bool, extractors: frozenset[str]) -> Analysis:
         """Decode once and compute just what is asked; ``extractors`` names those whose inputs are wanted.
 
-        Raises PictureError, its text one line, for bytes that cannot be used as a picture.
+        Raises PictureError, its text one line, for bytes that cannot be used as a picture, and MemoryError.
         """
         decoded = decode.decode(data, self.max_pixels)
         small = Small.of(decoded)  # once, for all that is looked at in it

@@ -147,7 +147,7 @@ def _analyse(
         item, data = task
         try:
             return item, pool.run(analyse, data, item.families, timeout=settings.picture_timeout)
-        except (PictureError, WorkerCrashedError):
+        except (PictureError, WorkerCrashedError, MemoryError):
             return None  # counted as failed
 
     with ThreadPoolExecutor(pool.workers) as threads:

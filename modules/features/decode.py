@@ -6,6 +6,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -81,11 +82,23 @@ class Decoded:
     colour: UInt8Array | None = None
 
 
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError for what OpenCV says when it can allocate nothing."""
+    try:
+        yield
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(error.err) from error
+        raise
+
+
+@memory_errors()
 def decode(data: bytes, max_pixels: int) -> Decoded:
     """Decode a picture once; the only place that looks at a file's bytes as a picture.
 
     Animations give their first frame, transparency lies on white, deep pixels come down to 8 bits. Raises
-    PictureError with a one-line reason that is equal for equal bytes.
+    PictureError with a one-line reason that is equal for equal bytes, and MemoryError.
     """
     if not data:
         raise PictureError("the file is empty")

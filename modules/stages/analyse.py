@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
-
 from modules.feature_extraction import Analyser
 from modules.records import Analysis
 from modules.state.commit import Families
@@ -20,14 +18,9 @@ class Analyse:
 
     def __call__(self, data: bytes, wanted: frozenset[str]) -> Analysis:
         """Compute just the wanted families of one picture. Raises PictureError, MemoryError."""
-        try:
-            return self.analyser.analyse(
-                data,
-                facts=self.families.facts in wanted,
-                keypoints=not wanted.isdisjoint((self.families.keypoints, self.families.codes)),
-                extractors=frozenset(name for name, family in self.families.vectors.items() if family in wanted),
-            )
-        except cv2.error as error:
-            if error.code == cv2.Error.StsNoMem:
-                raise MemoryError(error.err) from error
-            raise
+        return self.analyser.analyse(
+            data,
+            facts=self.families.facts in wanted,
+            keypoints=not wanted.isdisjoint((self.families.keypoints, self.families.codes)),
+            extractors=frozenset(name for name, family in self.families.vectors.items() if family in wanted),
+        )

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,7 +23,7 @@ from modules.feature_extraction import (
 )
 from modules.features.perceptual import Perceptual
 from modules.matching.evidence import decode_thumb
-from modules.records import Analysis, Effort
+from modules.records import Analysis, Effort, UInt8Array
 from modules.worker_pool import WorkerPool
 from tests.pictures import encode
 
@@ -101,6 +102,23 @@ def test_a_fast_run_sees_quality_much_alike() -> None:
 def test_bad_bytes_are_one_clean_reason() -> None:
     with pytest.raises(PictureError, match=r"^truncated JPEG picture$"):
         analysed(jpeg()[:20_000])
+
+
+class Starved(Perceptual):
+    """Ends as OpenCV does where it can allocate nothing."""
+
+    def prepare(self, rgb: UInt8Array) -> UInt8Array:
+        error = cv2.error("Failed to allocate 411041792 bytes")
+        error.code, error.err = cv2.Error.StsNoMem, "Failed to allocate 411041792 bytes"
+        raise error
+
+    def prepare_trimmed(self, grey: UInt8Array) -> UInt8Array:
+        return self.prepare(grey)
+
+
+def test_what_opencv_says_of_memory_is_a_memory_error() -> None:
+    with pytest.raises(MemoryError, match="Failed to allocate 411041792 bytes"):
+        Analyser((Starved(),), 10**6).analyse(jpeg(), facts=False, keypoints=False, extractors=ALL)
 
 
 def test_a_worker_gives_way_where_models_share_its_cores_and_only_there() -> None:

@@ -6,18 +6,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from modules.bounded_queue import Cancellation
 from modules.devices import Device
 from modules.errors import AccessError, InterruptedRunError, StateError, TransientError
-from modules.feature_extraction import DECODER_VERSION, Analyser
+from modules.feature_extraction import DECODER_VERSION
 from modules.features.perceptual import Perceptual
 from modules.memory_store import MemoryStore
-from modules.records import Analysis, BlobInfo, Fetched, Keypoints, Processed, UInt8Array, WorkItem
-from modules.stages.analyse import Analyse
+from modules.records import Analysis, BlobInfo, Fetched, Keypoints, Processed, WorkItem
 from modules.stages.embed import Embedder
 from modules.stages.fetch import Fetcher
 from modules.stages.listing import freeze_listing
@@ -28,7 +26,6 @@ from modules.state.listing import read_listing_parts
 from modules.state.manifest import Manifest
 from modules.state.shards import ShardWriter, list_shards
 from modules.store_thread import StoreThread
-from tests.pictures import draw, encode
 from tests.state import facts
 
 FAMILIES = Families("facts/f", "keypoints/k", {"perceptual": "vectors/perceptual/v"})
@@ -54,24 +51,6 @@ def finished(blob: BlobInfo, part: int = 0, data: bytes = b"abc") -> Processed:
     vectors = {"perceptual": np.ones(4, np.float32)}
     item = WorkItem(part, blob, FAMILIES.all)
     return Processed(item, hashlib.sha256(data).digest(), Analysis(FACTS, KEYPOINTS), vectors=vectors)
-
-
-class Starved(Perceptual):
-    """Ends as OpenCV does where it can allocate nothing."""
-
-    def prepare(self, rgb: UInt8Array) -> UInt8Array:
-        error = cv2.error("Failed to allocate 411041792 bytes")
-        error.code, error.err = cv2.Error.StsNoMem, "Failed to allocate 411041792 bytes"
-        raise error
-
-    def prepare_trimmed(self, grey: UInt8Array) -> UInt8Array:
-        return self.prepare(grey)
-
-
-def test_what_opencv_says_of_memory_is_a_memory_error() -> None:
-    analyse = Analyse(Analyser((Starved(),), 10**6), FAMILIES)
-    with pytest.raises(MemoryError, match="Failed to allocate 411041792 bytes"):
-        analyse(encode(draw(1)), frozenset(FAMILIES.vectors.values()))
 
 
 class Fetching:
