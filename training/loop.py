@@ -75,7 +75,7 @@ def make_batch(pictures: UInt8Array, plan: Plan, step: int) -> tuple[UInt8Array,
     numbers = rng.choice(len(pictures), plan.pairs, replace=False)
     views = []
     for number in numbers:
-        # Most copies are looked for beside the untouched picture.
+        # Most copies are looked for beside a picture that is hardly touched: at most cropped by a tenth, and JPEG.
         most = plan.strength_at(step)
         strengths = (0.0 if rng.random() < 0.5 else 0.7 * most * rng.random(), most * rng.uniform(0.3, 1))
         other = pictures[rng.integers(len(pictures))]
