@@ -87,8 +87,7 @@ def make_batch(pictures: UInt8Array, plan: Plan, step: int) -> tuple[UInt8Array,
 def train(plan: Plan, folder: Path, *, device: str, workers: int, every: int = 50) -> Any:
     """The trained network. What is in ``folder`` is gone on with; a checkpoint is written every so many steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    stock = folder / "pictures.npy"
-    make_stock(stock, plan.pictures, plan.seed, max(1, workers))
+    stock = make_stock(folder, plan.pictures, plan.seed, max(1, workers))
     torch.manual_seed(plan.seed)
     network = CopyNetwork().to(device=device, memory_format=torch.channels_last)
     learner = torch.optim.AdamW(_groups(network, plan), lr=plan.rate, betas=(0.9, 0.98))

@@ -19,6 +19,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
 
+from modules.features.weights import fitting
 from modules.records import UInt8Array
 from scripts.make_sample import photographs
 
@@ -40,11 +41,16 @@ def load_photos() -> list[UInt8Array]:
     return [np.asarray(Image.open(path).convert("RGB"), np.uint8) for path in found]
 
 
-def make_stock(path: Path, count: int, seed: int, processes: int) -> UInt8Array:
-    """``count`` pictures, uint8 (count, SIDE, SIDE, 3), in a file that is complete once it has its name."""
+def make_stock(folder: Path, count: int, seed: int, processes: int) -> Path:
+    """A file of ``count`` pictures, uint8 (count, SIDE, SIDE, 3), named by their seed, complete once it has its name.
+
+    Made unless it is there; raises UsageError for one that is damaged or holds another number of pictures.
+    """
+    path = folder / f"pictures-{seed}.npy"
+    shape = (count, SIDE, SIDE, 3)
     if not path.exists():
         unfinished = path.with_suffix(".part")
-        stock = open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
+        stock = open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         with get_context("spawn").Pool(processes, _start, (seed, count)) as pool:
             starts = range(0, count, _CHUNK)
             for start, made in zip(starts, pool.imap(_chunk, starts), strict=True):
@@ -52,10 +58,11 @@ def make_stock(path: Path, count: int, seed: int, processes: int) -> UInt8Array:
         stock.flush()
         del stock
         unfinished.rename(path)
-    pictures: UInt8Array = np.load(path, mmap_mode="r")
-    if pictures.shape != (count, SIDE, SIDE, 3):
-        raise SystemExit(f"{path}: holds {pictures.shape}, not {(count, SIDE, SIDE, 3)}: remove it, or ask for as many")
-    return pictures
+    with fitting("descriptor", path, "the stock of pictures (remove it to have it made anew)"):
+        found = np.load(path, mmap_mode="r").shape
+        if found != shape:
+            raise ValueError(f"it holds {found}, not {shape}")
+    return path
 
 
 _seed, _count = 0, 0

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from modules.errors import UsageError
 from modules.features.copy_network import CopyNetwork
 from modules.features.weights import digest, read_state_dict
 from modules.records import UInt8Array
@@ -25,9 +26,7 @@ PLAN = Plan(seed=3, pictures=12, pairs=4, steps=4, warm_up=2)
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("stock") / "pictures.npy"
-    make_stock(path, PLAN.pictures, PLAN.seed, processes=1)
-    return path
+    return make_stock(tmp_path_factory.mktemp("stock"), PLAN.pictures, PLAN.seed, processes=1)
 
 
 def pictures(stock: Path) -> UInt8Array:
@@ -36,7 +35,7 @@ def pictures(stock: Path) -> UInt8Array:
 
 def in_folder(stock: Path, folder: Path) -> Path:
     folder.mkdir()
-    (folder / "pictures.npy").write_bytes(stock.read_bytes())
+    (folder / stock.name).write_bytes(stock.read_bytes())
     return folder
 
 
@@ -51,10 +50,24 @@ def test_a_picture_is_a_function_of_the_seed_and_its_number() -> None:
         assert not np.array_equal(once, other)
 
 
-def test_a_stock_of_another_size_is_refused(stock: Path) -> None:
+def test_a_folder_holds_a_stock_for_each_seed(stock: Path, tmp_path: Path) -> None:
+    folder = in_folder(stock, tmp_path / "run")
+    assert make_stock(folder, PLAN.pictures, PLAN.seed, processes=1) == folder / stock.name
+    other = pictures(make_stock(folder, PLAN.pictures, PLAN.seed + 1, processes=1))
+    assert np.array_equal(pictures(folder / stock.name), pictures(stock))
+    made_up = [number for number in range(PLAN.pictures) if number % 3]  # the others are tiles, whatever the seed
+    assert not any(np.array_equal(one, two) for one, two in zip(pictures(stock)[made_up], other[made_up], strict=True))
+
+
+def test_a_stock_of_another_size_or_a_damaged_one_is_refused(stock: Path, tmp_path: Path) -> None:
+    folder = in_folder(stock, tmp_path / "run")
     assert pictures(stock).shape == (PLAN.pictures, SIDE, SIDE, 3)
-    with pytest.raises(SystemExit, match="remove it"):
-        make_stock(stock, PLAN.pictures + 1, PLAN.seed, processes=1)
+    with pytest.raises(UsageError, match=r"pictures-3\.npy .*remove it.* holds"):
+        make_stock(folder, PLAN.pictures + 1, PLAN.seed, processes=1)
+    for size in (0, 100, SIDE**2):
+        (folder / stock.name).write_bytes(stock.read_bytes()[:size])
+        with pytest.raises(UsageError, match=r"pictures-3\.npy .*remove it"):
+            make_stock(folder, PLAN.pictures, PLAN.seed, processes=1)
 
 
 def test_edits_grow_with_their_strength(stock: Path) -> None:
