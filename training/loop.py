@@ -15,8 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from modules.errors import UsageError
 from modules.features.copy_network import CopyNetwork
 from modules.features.descriptor import SIDE
+from modules.features.weights import fitting
 from modules.records import UInt8Array
 from training.edits import view
 from training.pictures import make_stock
@@ -85,13 +87,15 @@ def make_batch(pictures: UInt8Array, plan: Plan, step: int) -> tuple[UInt8Array,
 
 
 def train(plan: Plan, folder: Path, *, device: str, workers: int, every: int = 50) -> Any:
-    """The trained network. What is in ``folder`` is gone on with; a checkpoint is written every so many steps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stock = make_stock(folder, plan.pictures, plan.seed, max(1, workers))
+    """The trained network. What is in ``folder`` is gone on with; a checkpoint is written every so many steps.
+
+    Raises UsageError for a checkpoint that is damaged or of another plan, and for a damaged stock of pictures.
+    """
     torch.manual_seed(plan.seed)
     network = CopyNetwork().to(device=device, memory_format=torch.channels_last)
     learner = torch.optim.AdamW(_groups(network, plan), lr=plan.rate, betas=(0.9, 0.98))
     step = _restore(folder / "checkpoint.pt", plan, network, learner)
+    stock = make_stock(folder, plan.pictures, plan.seed, max(1, workers))  # takes minutes: what can fail comes before
     loader = torch.utils.data.DataLoader(
         Views(stock, plan, step), batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
     )
@@ -172,12 +176,13 @@ def _save(path: Path, plan: Plan, step: int, network: Any, learner: Any) -> None
 
 
 def _restore(path: Path, plan: Plan, network: Any, learner: Any) -> int:
-    """The step that the checkpoint, if there is one, stands at. Ends the program if it is of another plan."""
+    """The step that the checkpoint, if there is one, stands at. Raises UsageError: it is damaged or of another plan."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    if state["plan"] != asdict(plan):
-        raise SystemExit(f"{path} is of another plan: {state['plan']}; give another folder")
-    network.load_state_dict(state["network"])
-    learner.load_state_dict(state["learner"])
-    return int(state["step"])
+    with fitting("descriptor", path, "a checkpoint (remove it to start anew)"):
+        state = torch.load(path, map_location="cpu", weights_only=True)  # the device that wrote it may not be here
+        if state["plan"] != asdict(plan):
+            raise UsageError(f"{path} is of another plan: {state['plan']}; give another folder")
+        network.load_state_dict(state["network"])
+        learner.load_state_dict(state["learner"])
+        return int(state["step"])

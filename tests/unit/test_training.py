@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 
 from modules.errors import UsageError
 from modules.features.copy_network import CopyNetwork
 from modules.features.weights import digest, read_state_dict
 from modules.records import UInt8Array
+from training import __main__ as command
 from training import loop
+from training.__main__ import claimed, main
 from training.edits import view
 from training.loop import Plan, Views, contrast, export, make_batch, train
 from training.pictures import SIDE, make_picture, make_stock
@@ -144,9 +149,102 @@ def _stopping(learn: Callable[..., Any], after: int) -> Callable[..., Any]:
     return learn_or_stop
 
 
-def test_a_checkpoint_of_another_plan_is_refused(stock: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_plan_is_refused_before_pictures_are_made(stock: Path, tmp_path: Path) -> None:
     folder = in_folder(stock, tmp_path / "run")
     short = replace(PLAN, steps=1)
     train(short, folder, device="cpu", workers=0)
-    with pytest.raises(SystemExit, match="another plan"):
-        train(replace(short, rate=0.5), folder, device="cpu", workers=0)
+    for other in (replace(short, rate=0.5), replace(short, seed=4)):
+        with pytest.raises(UsageError, match="another plan"):
+            train(other, folder, device="cpu", workers=0)
+    assert [path.name for path in folder.glob("pictures*")] == [stock.name]
+
+
+def test_a_damaged_checkpoint_is_named_before_pictures_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"network": CopyNetwork().state_dict()}, path)
+    whole = path.read_bytes()
+    for content in (whole, whole[: len(whole) // 2], b"", b"no checkpoint"):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"checkpoint\.pt cannot be used .*remove it") as refused:
+            train(PLAN, tmp_path, device="cpu", workers=0)
+        assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here, so its absence cannot be tried")
+def test_a_checkpoint_that_a_gpu_wrote_goes_on_on_the_cpu(
+    stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = in_folder(stock, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+        patch.setattr(loop, "_learn", _stopping(loop._learn, after=2))
+        with pytest.raises(KeyboardInterrupt):
+            train(PLAN, folder, device="cpu", workers=0, every=2)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(folder / "checkpoint.pt", weights_only=True)
+    train(PLAN, folder, device="cpu", workers=0, every=2)
+    assert [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()] == [2, 4]
+
+
+NO_GPU = ["cuda"] if not torch.cuda.is_available() else []
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        *(("--device", name) for name in ("nonsense", "", "cpu:0", f"cuda:{torch.cuda.device_count()}", *NO_GPU)),
+        *(("--workers", text) for text in ("-1", "1.5", "many")),
+        *(("--seed", text) for text in ("-1", str(2**64), "one")),
+    ],
+)
+def test_a_bad_argument_ends_the_command_before_anything_is_written(
+    flag: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "run"), flag, text])
+    assert ended.value.code == 2
+    assert f"error: argument {flag}: {text!r} is no " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "run"):
+        with pytest.raises(SystemExit) as ended:
+            main([str(folder)])
+        assert ended.value.code == 2
+        assert f"error: {folder} cannot be used as a folder" in capsys.readouterr().err
+    assert file.stat().st_size == 0
+
+
+def test_a_folder_holds_one_training_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    hold = (
+        "import pathlib, sys; from training.__main__ import claimed\n"
+        f"with claimed(pathlib.Path({str(folder)!r})): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SystemExit) as ended:
+            main([str(folder)])
+        other.communicate()
+    assert ended.value.code == 2
+    assert f"error: another training is at work in {folder}" in capsys.readouterr().err
+    assert not list(folder.glob("pictures*"))
+    with claimed(folder):
+        pass
+
+
+def test_the_command_tells_the_digest_of_weights_that_name_their_seed(
+    stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = in_folder(stock, tmp_path / "run")
+    monkeypatch.setattr(command, "Plan", lambda seed: replace(PLAN, seed=seed, steps=1))
+    main([str(folder), "--seed", str(PLAN.seed), "--workers", "0"])
+    path = folder / "descriptor.safetensors"
+    assert capsys.readouterr().out == f"{path}: SHA-256 {digest(path)}\n"
+    with safetensors.safe_open(path, "pt") as weights:
+        assert json.loads(weights.metadata()["plan"])["seed"] == PLAN.seed
