@@ -182,6 +182,9 @@ _MEMORY_MARKS = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    # All that a convolution says once no plan of cuDNN's got its workspace (pytorch#108645); a GPU on which none works
+    # however small is found when it is tried.
+    "unable to find an engine to execute this computation",
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
 )

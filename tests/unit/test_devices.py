@@ -206,6 +206,8 @@ def allocate_too_much() -> Exception:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "memory"),
         (torch.AcceleratorError("CUDA error: out of memory"), "memory"),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "memory"),
+        (RuntimeError("FIND was unable to find an engine to execute this computation"), "memory"),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "memory"),
         (MemoryError(), "memory"),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "lost"),
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), "lost"),
