@@ -49,13 +49,15 @@ class Device:
 def devices_for(
     asked: Sequence[str], gpus: int | None, fraction: float, batch_size: int, *, models: bool
 ) -> list[Device]:
-    """What :func:`choose_devices` chooses on this machine; without models torch is not loaded.
+    """What :func:`choose_devices` chooses on this machine, where only GPUs that it may choose are tried.
 
-    Raises UsageError for a device that is unknown or not there.
+    Without models torch is not loaded. Raises UsageError for a device that is unknown or not there.
     """
     if not models:
         return plain_devices(asked, batch_size)
-    found = find_hardware()
+    check_devices(asked)
+    named = {int(name.removeprefix("cuda:")) for name in asked if name.startswith("cuda:")}
+    found = find_hardware(named, gpus if {"auto", "cuda"} & set(asked) else 0)
     for gpu in found.gpus:
         if gpu.problem:
             log.warning("GPU cuda:%d (%s) cannot be used: %s", gpu.index, gpu.name, gpu.problem)
@@ -66,7 +68,7 @@ def stand_in_for(devices: Sequence[Device]) -> Device | None:
     """The CPU, for when all of these are lost; None where they are the CPU anyhow."""
     if not any(device.is_gpu for device in devices):
         return None
-    return cpu_device(devices[0].batch_size, find_hardware(), usable_cores())
+    return cpu_device(devices[0].batch_size, find_hardware(first=0), usable_cores())
 
 
 def plain_devices(asked: Sequence[str], batch_size: int) -> list[Device]:
@@ -153,9 +155,10 @@ def _there(found: Hardware) -> str:
     """What there is of GPUs, as the end of a sentence."""
     build = f" (torch {found.torch} is without CUDA)" if found.torch.endswith("+cpu") else ""
     notes = "".join(f"; {note}" for note in found.notes)
-    if not found.gpus:
+    if not found.gpu_count:
         return f"but no GPU was found{build}{notes}"
-    told = ", ".join(f"cuda:{gpu.index}" + (f" (unusable: {gpu.problem})" if gpu.problem else "") for gpu in found.gpus)
+    problems = {gpu.index: f" (unusable: {gpu.problem})" for gpu in found.gpus if gpu.problem}
+    told = ", ".join(f"cuda:{index}{problems.get(index, '')}" for index in range(found.gpu_count))
     return f"but there are only {told}{notes}"
 
 

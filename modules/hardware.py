@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,8 +62,9 @@ class Gpu:
 class Hardware:
     """What was found. cores: that this process may use. features: the CPU's, named as torch names them.
 
-    attention: the kernel that torch takes on the CPU. torch: its version, with the build in it. driver: of the GPUs,
-    empty where there is none. notes: what torch had to say about them.
+    attention: the kernel that torch takes on the CPU. gpus: those that were tried, of ``gpu_count`` that there are (0
+    where none was to be tried). torch: its version, with the build in it. driver: of the GPUs, empty where there is
+    none. notes: what torch had to say about them.
     """
 
     cores: int
@@ -70,6 +72,7 @@ class Hardware:
     features: frozenset[str] = frozenset()
     attention: str = ""
     gpus: tuple[Gpu, ...] = ()
+    gpu_count: int = 0
     torch: str = ""
     driver: str = ""
     notes: tuple[str, ...] = ()
@@ -121,14 +124,20 @@ def usable_cores() -> int:
     return cores()
 
 
-def find_hardware() -> Hardware:
-    """Look at the machine with torch; a GPU that does not answer is among them, with its problem."""
+def find_hardware(named: Collection[int] = (), first: int | None = None) -> Hardware:
+    """Look at the machine with torch; a GPU that does not answer is among them, with its problem.
+
+    Trying a GPU takes hundreds of megabytes of its memory, and waits where it hangs. So none is tried but those of the
+    indices ``named``, and others in their order until the ``first`` of all are found to be usable: None for all GPUs.
+    """
     tune_environment()
     import torch  # noqa: PLC0415 - heavy: a run without models must not load it
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        gpus = tuple(_look_at(index) for index in range(torch.cuda.device_count()))
+        # Where none is to be tried, the driver is not even asked how many there are: it may hang too.
+        gpu_count = torch.cuda.device_count() if named or first != 0 else 0
+        gpus = _try_gpus(gpu_count, named, first)
         capabilities = dict(torch.cpu.get_capabilities())
     # Without oneDNN, torch has no fast kernels for bfloat16 whatever the CPU can.
     fast = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch gives it no types
@@ -139,6 +148,7 @@ def find_hardware() -> Hardware:
         features=frozenset(name for name in (*native, *_TOLD_FEATURES) if capabilities.get(name) is True),
         attention=attention_kernel(torch.device("cpu"), torch.float32),
         gpus=gpus,
+        gpu_count=gpu_count,
         torch=torch.__version__,
         driver=driver_version(),
         notes=tuple(dict.fromkeys(str(one.message).splitlines()[0] for one in caught)),
@@ -176,6 +186,15 @@ def driver_version(file: Path = _DRIVER_FILE) -> str:
     except OSError:
         return ""
     return found[0] if found else "unknown"
+
+
+def _try_gpus(count: int, named: Collection[int], first: int | None) -> tuple[Gpu, ...]:
+    tried: list[Gpu] = []
+    for index in range(count):
+        usable = sum(not gpu.problem for gpu in tried)
+        if index in named or first is None or usable < first:
+            tried.append(_look_at(index))
+    return tuple(tried)
 
 
 def _look_at(index: int) -> Gpu:

@@ -18,6 +18,7 @@ from modules.devices import (
     Device,
     DeviceLostError,
     choose_devices,
+    devices_for,
     plain_devices,
     stand_in_for,
     trouble_of,
@@ -34,7 +35,7 @@ AMPERE = Gpu(0, "A100", 80 * GIB, (8, 0), "flash")
 TURING = Gpu(1, "T4", 16 * GIB, (7, 5), "efficient")
 BROKEN = Gpu(2, "K80", 12 * GIB, (3, 7), problem="no kernel image is available for execution on the device")
 CPU_ONLY = Hardware(cores=8, features=frozenset({"avx2"}), torch="2.13.0+cpu")
-SERVER = replace(CPU_ONLY, gpus=(AMPERE, TURING, BROKEN), torch="2.13.0+cu130")
+SERVER = replace(CPU_ONLY, gpus=(AMPERE, TURING, BROKEN), gpu_count=3, torch="2.13.0+cu130")
 
 
 def choose(
@@ -96,6 +97,7 @@ def test_dtype_of_a_gpu_is_what_it_computes_fast(capability: tuple[int, int], dt
         (["cuda"], None, CPU_ONLY, r"cuda is asked for, but no GPU was found \(torch 2.13.0\+cpu is without CUDA\)"),
         (["cuda:0"], None, CPU_ONLY, "cuda:0 is asked for, but no GPU was found"),
         (["cuda:7"], None, SERVER, r"cuda:7 is asked for, but there are only cuda:0, cuda:1, cuda:2 \(unusable"),
+        (["cuda:7"], None, replace(SERVER, gpus=()), "cuda:7 is asked for, but there are only cuda:0, cuda:1, cuda:2$"),
         (["cuda:2"], None, SERVER, r"cuda:2 \(K80\) cannot be used: no kernel image"),
         (["auto"], 3, SERVER, "gpus: 3 are asked for, but there are only"),
         (["auto"], 1, CPU_ONLY, "gpus: 1 are asked for, but no GPU was found"),
@@ -123,6 +125,59 @@ def test_stand_in_is_the_cpu_for_gpus_and_nothing_for_the_cpu() -> None:
     assert stand_in is not None
     assert (stand_in.name, stand_in.batch_size) == ("cpu", 16)
     assert stand_in_for(choose("cpu", "cpu")) is None
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Four GPUs, of which the first and the last do not work; which of them were tried."""
+    indices: list[int] = []
+
+    def look(index: int) -> Gpu:
+        indices.append(index)
+        return replace(BROKEN if index in {0, 3} else TURING, index=index)
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr("modules.hardware._look_at", look)
+    return indices
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "expected"),
+    [
+        (["auto"], None, [0, 1, 2, 3]),
+        (["cuda"], 1, [0, 1]),
+        (["auto", "cpu"], 2, [0, 1, 2]),
+        (["cuda:2"], None, [2]),
+        (["cuda:2", "cuda:1", "cpu"], None, [1, 2]),
+        (["cuda:2", "cuda"], 1, [0, 1, 2]),
+        (["cpu", "cpu"], None, []),
+    ],
+)
+def test_only_gpus_that_may_be_chosen_are_tried(
+    tried: list[int], asked: list[str], gpus: int | None, expected: list[int]
+) -> None:
+    """Trying one takes hundreds of megabytes of its memory, which may be meant for another program."""
+    assert devices_for(asked, gpus, 0.5, 8, models=True)
+    assert tried == expected
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("cuda:3", [3]), ("cuda:7", [])])
+def test_gpu_that_is_no_good_has_no_others_tried(tried: list[int], asked: str, expected: list[int]) -> None:
+    with pytest.raises(UsageError, match=rf"devices: {asked} "):
+        devices_for([asked], None, 0.5, 8, models=True)
+    assert tried == expected
+
+
+def test_on_the_cpu_gpus_are_not_even_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that hangs must not hold up those who do not ask for it, nor the CPU that steps in for a lost GPU."""
+
+    def hang() -> int:
+        raise AssertionError("the driver was asked")
+
+    monkeypatch.setattr("torch.cuda.device_count", hang)
+    (device,) = devices_for(["cpu"], None, 0.5, 8, models=True)
+    assert device.name == "cpu"
+    assert stand_in_for(choose("cuda:0")) is not None
 
 
 def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
