@@ -28,6 +28,8 @@ MODEL_MEMORY, PICTURE_MEMORY = 512 << 20, 128 << 20
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
 #: What attention is tried with: a small batch of ViT-B's heads, (batch, heads, tokens, width of a head).
 _ATTENTION_SHAPE = (2, 12, 50, 64)
+#: What convolution is tried with: pictures (batch, channels, height, width) and weights (to, from, height, width).
+_PICTURES_SHAPE, _WEIGHTS_SHAPE = (1, 3, 16, 16), (8, 3, 3, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ def find_hardware(named: Collection[int] = (), first: int | None = None) -> Hard
 def attention_kernel(device: torch.device, dtype: torch.dtype) -> str:
     """The first of torch's kernels, in its own order, that computes attention on ``device``: flash, math, ...
 
-    All of them stay allowed, so this is what models get. Raises what torch raises when the device does not work.
+    All of them stay allowed, so this is what models get. Raises what torch raises when the device does not work, or has
+    no memory.
     """
     import torch  # noqa: PLC0415 - see above
     from torch.nn import attention, functional  # noqa: PLC0415 - see above
@@ -171,7 +174,7 @@ def attention_kernel(device: torch.device, dtype: torch.dtype) -> str:
             with attention.sdpa_kernel(kernel):
                 try:
                     functional.scaled_dot_product_attention(tokens, tokens, tokens)
-                except torch.AcceleratorError:
+                except (torch.AcceleratorError, torch.OutOfMemoryError):
                     raise
                 except RuntimeError:  # torch says in this way that a kernel is not for these tensors
                     continue
@@ -206,12 +209,23 @@ def _look_at(index: int) -> Gpu:
     except (RuntimeError, AssertionError) as error:
         return Gpu(index, "unknown", 0, (0, 0), problem=_first_line(error))
     gpu = Gpu(index, facts.name, facts.total_memory, (facts.major, facts.minor))
+    device, dtype = torch.device("cuda", index), getattr(torch, gpu.dtype)
     try:
-        kernel = attention_kernel(torch.device("cuda", index), getattr(torch, gpu.dtype))
+        kernel = attention_kernel(device, dtype)
+        _convolve(device, dtype)
         torch.cuda.synchronize(index)
     except RuntimeError as error:
         return Gpu(index, gpu.name, gpu.memory, gpu.capability, problem=_first_line(error))
     return Gpu(index, gpu.name, gpu.memory, gpu.capability, attention=kernel)
+
+
+def _convolve(device: torch.device, dtype: torch.dtype) -> None:
+    """A convolution, by cuDNN on a GPU: a library of its own, which may not work. Raises what torch raises then."""
+    import torch  # noqa: PLC0415 - see above
+
+    pictures, weights = (torch.zeros(shape, dtype=dtype, device=device) for shape in (_PICTURES_SHAPE, _WEIGHTS_SHAPE))
+    with torch.inference_mode():
+        torch.nn.functional.conv2d(pictures, weights)
 
 
 def _first_line(error: Exception) -> str:

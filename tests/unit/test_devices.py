@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,14 +15,13 @@ from modules.devices import (
     Device,
     DeviceLostError,
     choose_devices,
-    devices_for,
     plain_devices,
     stand_in_for,
     trouble_of,
 )
 from modules.errors import UsageError
 from modules.features.perceptual import Perceptual
-from modules.hardware import Gpu, Hardware, attention_kernel, driver_version, find_hardware, tune_environment
+from modules.hardware import Gpu, Hardware
 from modules.records import Analysis, BlobInfo, Float32Array, Processed, UInt8Array, WorkItem
 from modules.stages.embed import Embedder
 
@@ -127,59 +123,6 @@ def test_stand_in_is_the_cpu_for_gpus_and_nothing_for_the_cpu() -> None:
     assert stand_in_for(choose("cpu", "cpu")) is None
 
 
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Four GPUs, of which the first and the last do not work; which of them were tried."""
-    indices: list[int] = []
-
-    def look(index: int) -> Gpu:
-        indices.append(index)
-        return replace(BROKEN if index in {0, 3} else TURING, index=index)
-
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
-    monkeypatch.setattr("modules.hardware._look_at", look)
-    return indices
-
-
-@pytest.mark.parametrize(
-    ("asked", "gpus", "expected"),
-    [
-        (["auto"], None, [0, 1, 2, 3]),
-        (["cuda"], 1, [0, 1]),
-        (["auto", "cpu"], 2, [0, 1, 2]),
-        (["cuda:2"], None, [2]),
-        (["cuda:2", "cuda:1", "cpu"], None, [1, 2]),
-        (["cuda:2", "cuda"], 1, [0, 1, 2]),
-        (["cpu", "cpu"], None, []),
-    ],
-)
-def test_only_gpus_that_may_be_chosen_are_tried(
-    tried: list[int], asked: list[str], gpus: int | None, expected: list[int]
-) -> None:
-    """Trying one takes hundreds of megabytes of its memory, which may be meant for another program."""
-    assert devices_for(asked, gpus, 0.5, 8, models=True)
-    assert tried == expected
-
-
-@pytest.mark.parametrize(("asked", "expected"), [("cuda:3", [3]), ("cuda:7", [])])
-def test_gpu_that_is_no_good_has_no_others_tried(tried: list[int], asked: str, expected: list[int]) -> None:
-    with pytest.raises(UsageError, match=rf"devices: {asked} "):
-        devices_for([asked], None, 0.5, 8, models=True)
-    assert tried == expected
-
-
-def test_on_the_cpu_gpus_are_not_even_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that hangs must not hold up those who do not ask for it, nor the CPU that steps in for a lost GPU."""
-
-    def hang() -> int:
-        raise AssertionError("the driver was asked")
-
-    monkeypatch.setattr("torch.cuda.device_count", hang)
-    (device,) = devices_for(["cpu"], None, 0.5, 8, models=True)
-    assert device.name == "cpu"
-    assert stand_in_for(choose("cuda:0")) is not None
-
-
 def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
     assert [device.name for device in plain_devices(["auto"], 8)] == ["cpu"]
     assert [device.name for device in plain_devices(["cpu", "cpu"], 8)] == ["cpu", "cpu"]
@@ -192,59 +135,6 @@ def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["cpu", "False"]
-
-
-def test_what_is_found_here_agrees_with_torch() -> None:
-    found = find_hardware()
-    assert found.torch == torch.__version__
-    assert len(found.gpus) == torch.cuda.device_count()
-    assert found.cores >= 1
-    assert ("amx_bf16" in found.features) == bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-    assert found.attention == attention_kernel(torch.device("cpu"), torch.float32)
-    assert found.attention in {"flash", "math"}
-
-
-def test_waiting_threads_sleep_unless_the_person_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "THP_MEM_ALLOC_ENABLE"):
-        monkeypatch.setenv(name, "")  # so that it is put back after the test
-        monkeypatch.delenv(name)
-    tune_environment()
-    assert (os.environ["OMP_WAIT_POLICY"], os.environ["THP_MEM_ALLOC_ENABLE"]) == ("passive", "1")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    tune_environment()
-    assert (os.environ["OMP_WAIT_POLICY"], os.environ["THP_MEM_ALLOC_ENABLE"]) == ("active", "0")
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's malloc")
-@pytest.mark.parametrize("call", ["", "keep_freed_memory(512 << 20)"])
-def test_memory_of_freed_tensors_is_taken_again_by_the_next_ones(call: str) -> None:
-    """Fresh pages are faulted in one by one; kept ones are not."""
-    code = (
-        "import resource, threading; from modules.hardware import keep_freed_memory\n"
-        f"{call}\n"
-        "def work():\n"
-        "    faults = []\n"
-        "    for _ in range(4):\n"
-        "        bytearray(b'x') * (100 << 20)\n"
-        "        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)\n"
-        "    print(faults[-1] - faults[0])\n"
-        "thread = threading.Thread(target=work); thread.start(); thread.join()"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    pages = 3 * (100 << 20) // resource.getpagesize()
-    assert int(ended.stdout) < pages / 10 if call else int(ended.stdout) > pages / 2
-
-
-def test_driver_version_is_read_where_the_kernel_module_tells_it(tmp_path: Path) -> None:
-    file = tmp_path / "version"
-    assert driver_version(file) == ""
-    file.write_text(
-        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\nGCC version: 12.3\n"
-    )
-    assert driver_version(file) == "570.86.15"
-    file.write_text("something else\n")
-    assert driver_version(file) == "unknown"
 
 
 def allocate_too_much() -> Exception:
