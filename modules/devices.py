@@ -173,7 +173,7 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if torch is None or not isinstance(error, RuntimeError):
         return None
     text = str(error)
-    # cuBLAS and cuDNN, and torch's allocator on the CPU, report want of memory as plain RuntimeErrors.
+    # cuBLAS, cuDNN, TorchScript and torch's allocator on the CPU report want of memory as plain RuntimeErrors.
     if isinstance(error, torch.OutOfMemoryError) or any(mark in text for mark in _MEMORY_MARKS):
         return "memory"
     if isinstance(error, torch.AcceleratorError) or any(mark in text for mark in _LOST_MARKS):
@@ -183,6 +183,7 @@ def trouble_of(error: BaseException) -> Trouble | None:
 
 _MEMORY_MARKS = (
     "CUDA error: out of memory",
+    "CUDA out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     # All that a convolution says once no plan of cuDNN's got its workspace (pytorch#108645); a GPU on which none works

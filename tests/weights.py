@@ -66,3 +66,23 @@ def save_torchscript(path: Path, seed: int, *, pooled: bool = True) -> Path:
     layers += [torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten()] if pooled else []
     torch.jit.script(torch.nn.Sequential(*layers).eval()).save(str(path))  # type: ignore[no-untyped-call] # untyped
     return path
+
+
+def save_constants(path: Path, device: str | None = None) -> Path:
+    """A traced TorchScript program with a constant; or, with ``device``, one that makes a tensor of its own there."""
+    import torch
+
+    class Shifted(torch.nn.Module):
+        """Mean colours, each with a number of its own added."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = torch.arange(1.0, 4.0)  # neither parameter nor buffer
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            """Pictures (n, 3, h, w) to (n, 3)."""
+            shift = torch.ones(3, device=device) if device else self.shift
+            return pictures.mean(dim=(2, 3)) + shift
+
+    torch.jit.trace(Shifted(), torch.rand(2, 3, 8, 8)).save(str(path))  # type: ignore[no-untyped-call] # untyped
+    return path

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from modules.devices import Device
-from modules.errors import ImgsieveError
+from modules.devices import Device, trouble_of
+from modules.errors import ImgsieveError, UsageError
 from modules.features import decode, preprocessing
 from modules.features.base import fingerprint
 from modules.features.catalogue import Spec
 from modules.features.preprocessing import Preprocessing
-from modules.features.weights import digest, fitting
+from modules.features.weights import digest, fitting, reason
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when vectors change their meaning.
@@ -94,22 +94,40 @@ class ModelExtractor:
         return self._preprocessing.apply(rgb)
 
     def setup(self, device: Device) -> None:
-        """Load the weights onto ``device`` in its dtype; another batch size alone loads nothing again.
+        """Load the weights onto ``device`` in its dtype and try them there; for another batch size alone, do nothing.
 
         Raises UsageError when the file is no longer the one that was opened: its vectors would be kept as those of the
-        old one. Raises what torch raises of the device.
+        old one; and when the model runs on the CPU, as it did when it was opened, but not on this device. Raises what
+        torch raises of a device that is lost or short of memory.
         """
         if self._replica is not None and self._replica.serves(device):
             self._replica.device = device
             return
-        model, self._tried = self._tried, None
-        self._replica = _Replica(model or self._load_again(), device)
+        try:
+            replica = _Replica(self._loaded_for(device), device)
+            if device.is_gpu:
+                replica.vectors(np.zeros((min(2, device.batch_size), *self._preprocessing.size, 3), np.uint8))
+        except RuntimeError as error:
+            if not device.is_gpu or trouble_of(error) is not None:
+                raise
+            raise UsageError(
+                f"{self.name}: {self._path} cannot be used on {device.name}: {reason(error)}; use --devices cpu"
+            ) from error
+        self._replica = replica
 
-    def _load_again(self) -> LoadedModel:
+    def _loaded_for(self, device: Device) -> LoadedModel:
+        """The model that was tried, once, else the file's, on the CPU: :class:`_Replica` moves it to ``device``."""
+        model, self._tried = self._tried, None
+        if model is None:
+            self._check_unchanged()
+            with fitting(self.name, self._path, "weights"):
+                model = self._load(self._path)
+        return model
+
+    def _check_unchanged(self) -> None:
         with fitting(self.name, self._path, "weights"):
             if digest(self._path) != self._sha256:
                 raise ValueError("it was changed since the start; run again")
-            return self._load(self._path)
 
     def embed(self, batch: UInt8Array) -> Float32Array:
         """uint8 (n, h, w, 3) of any n to float32 (n, dim), each of length 1, or not finite: then only of some pictures.

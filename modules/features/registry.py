@@ -138,7 +138,7 @@ def _open(spec: Spec, path: Path | None, clip_output: ClipOutput) -> Extractor:
         return descriptor.open_descriptor(spec)
     if spec.kind == "torchscript":
         weights.check_file(spec.name, Path(spec.model))
-        return ModelExtractor.open(spec, Path(spec.model), torchscript_model.load)
+        return torchscript_model.Program.open(spec, Path(spec.model), torchscript_model.load)
     hub = _hub(spec)
     if path is None:
         if hub is None:

@@ -94,7 +94,7 @@ def fetch(name: str, hub: HubFiles) -> Path:
     try:
         return _download(hub)
     except _hub_errors() as error:
-        raise missing(name, f"{hub.repository} cannot be fetched from the hub: {_reason(error)}") from error
+        raise missing(name, f"{hub.repository} cannot be fetched from the hub: {reason(error)}") from error
 
 
 def missing(name: str, reason: str) -> MissingWeightsError:
@@ -185,14 +185,15 @@ def fitting(name: str, path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except _UNFIT as error:
-        raise UsageError(f"{name}: {path} cannot be used as {what}: {_reason(error)}") from error
+        raise UsageError(f"{name}: {path} cannot be used as {what}: {reason(error)}") from error
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """One short line: of an error with another one inside, what the innermost says."""
     if type(error).__name__ == "LocalEntryNotFoundError" and error.__cause__ is not None:
         error = error.__cause__
-    text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    said = str(error).rpartition("\nRuntimeError: ")[2]  # TorchScript first quotes the program at length
+    text = re.sub(r"\s+", " ", said).strip() or type(error).__name__
     if "HF_HUB_OFFLINE" in text:
         return "HF_HUB_OFFLINE is set"
     return text if len(text) <= 300 else text[:300] + " ..."

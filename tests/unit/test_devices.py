@@ -137,6 +137,10 @@ def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
     assert ended.stdout.split() == ["cpu", "False"]
 
 
+#: TorchScript makes a plain RuntimeError of all that happens in a program.
+IN_A_PROGRAM = "The following operation failed in the TorchScript interpreter.\nTraceback ...\nRuntimeError: {}\n"
+
+
 def allocate_too_much() -> Exception:
     try:
         torch.empty(1 << 50)
@@ -153,6 +157,8 @@ def allocate_too_much() -> Exception:
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "memory"),
         (RuntimeError("FIND was unable to find an engine to execute this computation"), "memory"),
         (RuntimeError("GET was unable to find an engine to execute this computation"), "memory"),
+        (RuntimeError(IN_A_PROGRAM.format("CUDA out of memory. Tried to allocate 2.00 GiB.")), "memory"),
+        (RuntimeError(IN_A_PROGRAM.format("CUDA error: unspecified launch failure")), "lost"),
         (MemoryError(), "memory"),
         (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), "lost"),
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), "lost"),

@@ -161,6 +161,53 @@ def test_torchscript_runs_in_float32_whatever_the_device_likes(tmp_path: Path) -
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.fixture
+def meta(monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A device of torch's other than the CPU, as a GPU is; what comes back of it are ones, for it keeps no numbers."""
+    import torch
+
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: torch.ones(tensor.shape))
+    return replace(FP32, name="meta")
+
+
+def test_a_programs_constants_are_on_its_device(tmp_path: Path, meta: Device) -> None:
+    path = weights.save_constants(tmp_path / "program.pt")
+    (extractor,) = resolve([f"torchscript:{path}"])
+    for replica in (extractor, pickle.loads(pickle.dumps(extractor))):
+        np.testing.assert_allclose(embedded(replica, meta), 1)
+    weights.save_torchscript(path, 1)
+    with pytest.raises(UsageError, match=r"program\.pt .*changed since the start"):
+        pickle.loads(pickle.dumps(extractor)).setup(meta)
+
+
+def test_what_fails_on_a_gpu_alone_is_one_line_with_the_way_out(tmp_path: Path, meta: Device) -> None:
+    path = weights.save_constants(tmp_path / "program.pt", device="cpu")
+    name = f"torchscript:{path}"
+    (extractor,) = resolve([name])
+    with pytest.raises(UsageError) as caught:
+        extractor.setup(meta)
+    said = str(caught.value)
+    assert said.startswith(f"{name}: {path} cannot be used on meta: ")
+    assert "cpu is not on the expected device meta" in said
+    assert said.endswith("; use --devices cpu")
+    assert "\n" not in said
+
+
+def test_want_of_memory_when_a_model_is_tried_on_a_gpu_is_the_devices(
+    tmp_path: Path, meta: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    extractor = only(TIMM, weights.save_timm(tmp_path / "weights.pth", 1))
+
+    def fail(tensor: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(torch.Tensor, "cpu", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        extractor.setup(meta)
+
+
 @pytest.mark.parametrize("device", [FP32, BF16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", [CLIP, TIMM])
 def test_a_vector_does_not_depend_on_its_batch(tmp_path: Path, name: str, device: Device) -> None:
