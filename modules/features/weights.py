@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import importlib
 import logging
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 #: Seconds without an answer after which the hub counts as out of reach, and a download as broken off.
 HUB_SECONDS = 10.0
 _TENSORS_ONLY = {"map_location": "cpu", "weights_only": True}
+_CUT_SHORT = "it is cut short or damaged"
+# What torch says of such a file, in its present format and in that before 1.6.
+_CUT_SHORT_MARKS = ("PytorchStreamReader failed reading", "unexpected EOF, expected")
 # What libraries raise of files that are damaged, hostile or of another model. MemoryError is not the file's fault.
 _UNFIT = (
     OSError,
@@ -148,7 +152,8 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     under ``state_dict`` or ``model``, its names under ``module.``. Raises ValueError for anything else in the file.
     """
     torch = importlib.import_module("torch")
-    warnings.filterwarnings("ignore", "Detected pickle protocol")  # of a file that torch then reads or refuses
+    for told in ("Detected pickle protocol", "'torch.load' received a zip file that looks like a TorchScript archive"):
+        warnings.filterwarnings("ignore", told)  # of a file that torch then reads or refuses
     content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_saved(path)
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -177,6 +182,16 @@ def _load_saved(path: Path) -> Any:
         if "GLOBAL" in str(error):
             raise ValueError("it holds more than tensors, which could run code when loaded") from error
         raise ValueError("it is no state dict that torch saved; a safetensors file is named *.safetensors") from error
+    except RuntimeError as error:
+        if "TorchScript" not in str(error):
+            raise
+        raise ValueError(
+            "it is a TorchScript program: give it as --features torchscript:FILE, or save its state dict"
+        ) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError(_CUT_SHORT) from error  # of so few bytes that torch looked for its index before their start
 
 
 @contextlib.contextmanager
@@ -196,4 +211,6 @@ def reason(error: BaseException) -> str:
     text = re.sub(r"\s+", " ", said).strip() or type(error).__name__
     if "HF_HUB_OFFLINE" in text:
         return "HF_HUB_OFFLINE is set"
+    if any(mark in text for mark in _CUT_SHORT_MARKS):
+        return _CUT_SHORT
     return text if len(text) <= 300 else text[:300] + " ..."

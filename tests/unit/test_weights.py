@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from modules.errors import MissingWeightsError, UsageError
 from modules.features import catalogue, descriptor, open_clip_model, timm_model
@@ -97,10 +98,16 @@ def test_what_cannot_be_had_is_one_line(asked: str, said: str) -> None:
 def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
     """Files that are no weights of the small timm model, and what is to be said of each."""
     whole = weights.save_timm(folder / "whole.safetensors", 1).read_bytes()
+    saved = weights.save_timm(folder / "whole.pth", 1).read_bytes()
+    torch.save(torch.load(folder / "whole.pth"), folder / "old.pth", _use_new_zipfile_serialization=False)
+    old = (folder / "old.pth").read_bytes()
     files = {
         "other.pth": (None, "Missing key"),
         "cut.safetensors": (whole[:5000], "no whole safetensors file"),
-        "cut.pth": (weights.save_timm(folder / "whole.pth", 1).read_bytes()[:5000], "cannot be used as weights"),
+        "cut.pth": (saved[:5000], "it is cut short or damaged"),
+        "half.pth": (saved[: len(saved) // 2], "it is cut short or damaged"),
+        "half_old.pth": (old[: len(old) // 2], "it is cut short or damaged"),
+        "program.pt": (weights.save_torchscript(folder / "program.pt", 1).read_bytes(), "--features torchscript:FILE"),
         "text.pth": (b"no weights at all", "no state dict that torch saved"),
         "empty.pth": (b"", "no state dict that torch saved"),
         "list.pth": (pickle.dumps([1, 2]), "no state dict that torch saved"),
@@ -117,7 +124,7 @@ def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
     return made
 
 
-def test_unusable_files_are_one_line_and_harm_nothing(tmp_path: Path) -> None:
+def test_unusable_files_are_one_line_and_harm_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     for path, said in unusable(tmp_path).values():
         with pytest.raises(UsageError) as caught:
             resolve([TIMM], [f"{TIMM}={path}"])
@@ -127,6 +134,7 @@ def test_unusable_files_are_one_line_and_harm_nothing(tmp_path: Path) -> None:
         assert len(text) < 600
         assert "\n" not in text
     assert not (tmp_path / "harm").exists()
+    assert not [one.message for one in recwarn if issubclass(one.category, UserWarning)]
 
 
 def test_a_file_of_another_clip_is_refused(tmp_path: Path) -> None:
@@ -160,6 +168,10 @@ def test_programs_that_give_no_vectors_are_refused(tmp_path: Path) -> None:
     unpooled = weights.save_torchscript(tmp_path / "unpooled.pt", 1, pooled=False)
     with pytest.raises(UsageError, match=r"unpooled\.pt .*it gives torch\.float32 \(2, 16, 39, 39\) for 2 pictures"):
         resolve([f"torchscript:{unpooled}"])
+    whole = weights.save_torchscript(tmp_path / "whole.pt", 1).read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsageError, match=r"cut\.pt cannot be used as a model: it is cut short or damaged$"):
+        resolve([f"torchscript:{tmp_path}/cut.pt"])
     state = weights.save_timm(tmp_path / "state.pth", 1)
     with pytest.raises(UsageError, match=r"state\.pth cannot be used as a model"):
         resolve([f"torchscript:{state}"])
