@@ -36,15 +36,14 @@ def resolve(
     check(asked, files)
     given = _given(files)
     names = list(asked) if settled is None else list(settled)
-    found: dict[str, Path] = {}
     if "auto" in names:
-        chosen = _auto(given, found)
+        chosen = _auto(given)
         names = [name for one in names for name in (chosen if one == "auto" else (one,))]
     elif "auto" in asked:  # settled earlier
         _tell_unused(given, names)
     specs = {spec.meaning: spec for spec in reversed([parse(name) for name in names])}
     ordered = sorted(specs.values(), key=lambda spec: names.index(spec.name))
-    return [_open(spec, {**found, **given}.get(spec.meaning), clip_output) for spec in ordered]
+    return [_open(spec, given.get(spec.meaning), clip_output) for spec in ordered]
 
 
 def check(asked: Sequence[str], files: Sequence[str] = ()) -> None:
@@ -108,12 +107,13 @@ def _tell_unused(given: Mapping[str, Path], settled: Sequence[str]) -> None:
         )
 
 
-def _auto(given: Mapping[str, Path], found: dict[str, Path]) -> tuple[str, ...]:
-    """What ``auto`` stands for here and now; ``found`` gets the weights that were looked for. Smallest first."""
+def _auto(given: Mapping[str, Path]) -> tuple[str, ...]:
+    """What ``auto`` stands for here and now; models' weights are in the hub's cache then, fetched smallest first."""
     try:
         for name in reversed(MODELS):
             meaning = parse(name).meaning
-            found[meaning] = given.get(meaning) or weights.fetch(name, HUB[meaning])
+            if meaning not in given:
+                weights.fetch(name, HUB[meaning])
     except MissingWeightsError as error:
         log.warning("features auto: %s alone, as not all models can be had: %s", DESCRIPTOR, error)
         return (DESCRIPTOR,)
@@ -140,10 +140,16 @@ def _open(spec: Spec, path: Path | None, clip_output: ClipOutput) -> Extractor:
         weights.check_file(spec.name, Path(spec.model))
         return torchscript_model.Program.open(spec, Path(spec.model), torchscript_model.load)
     hub = _hub(spec)
-    if path is None:
-        if hub is None:
-            raise weights.missing(spec.name, "its library names no place for them on the hub")
-        path = weights.fetch(spec.name, hub)
+    if path is not None:
+        return _open_weights(spec, path, clip_output)
+    if hub is None:
+        raise weights.missing(spec.name, "its library names no place for them on the hub")
+    path = weights.fetch(spec.name, hub)
+    with weights.refetchable(spec.name, path):
+        return _open_weights(spec, path, clip_output)
+
+
+def _open_weights(spec: Spec, path: Path, clip_output: ClipOutput) -> Extractor:
     if spec.kind == "timm":
         return ModelExtractor.open(spec, path, partial(timm_model.load, spec))
     load: Loader = partial(open_clip_model.load, spec, clip_output)

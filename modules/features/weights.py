@@ -203,6 +203,21 @@ def fitting(name: str, path: Path, what: str) -> Iterator[None]:
         raise UsageError(f"{name}: {path} cannot be used as {what}: {reason(error)}") from error
 
 
+@contextlib.contextmanager
+def refetchable(name: str, path: Path) -> Iterator[None]:
+    """Add the ways out to a UsageError inside, for a file of the hub's cache: there it would be met at every start.
+
+    The cache keeps a link to the file; without the link alone, the same file would be linked to again.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; if the file is at fault, remove {path.resolve()} to have it fetched again, "
+            f"or give --weights {name}=FILE"
+        ) from error
+
+
 def reason(error: BaseException) -> str:
     """One short line: of an error with another one inside, what the innermost says."""
     if type(error).__name__ == "LocalEntryNotFoundError" and error.__cause__ is not None:

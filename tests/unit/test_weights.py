@@ -347,6 +347,23 @@ def test_the_hub_is_asked_only_for_what_its_cache_lacks(tmp_path: Path, hub: tup
     assert "HF_HUB_OFFLINE is set" in gone
 
 
+def test_what_is_removed_of_a_damaged_cache_is_fetched_again(tmp_path: Path, hub: tuple[str, list[str]]) -> None:
+    online = {"HF_ENDPOINT": hub[0], "HF_HUB_OFFLINE": "0"}
+    home = tmp_path / "home"
+    cut = f"import glob, os\nos.truncate(glob.glob('{home}/hub/models*/snapshots/*/pytorch_model.bin')[0], 99999)"
+    whole, said = found_by_a_process(home, cut, **online)
+    found = re.fullmatch(
+        rf"{TIMM}: (\S+) cannot be used as weights of \S+: it is cut short or damaged; "
+        rf"if the file is at fault, remove (\S+) to have it fetched again, or give --weights {TIMM}=FILE",
+        said,
+    )
+    assert found is not None, said
+    with pytest.raises(UsageError, match=r"cut short or damaged$"):  # there is nothing to be fetched again
+        resolve([TIMM], [f"{TIMM}={found[1]}"])
+    Path(found[2]).unlink()
+    assert found_by_a_process(home, "", **online) == [whole] * 2
+
+
 def test_a_hub_that_does_not_answer_is_one_line_before_the_first_request(tmp_path: Path) -> None:
     ended = imgsieve(
         tmp_path, "no/such/folder", "--features", "clip", HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0"
