@@ -20,12 +20,12 @@ _WAYS: dict[str, Literal["cover", "fill", "fit"]] = {"center": "cover", "squash"
 def check(spec: Spec) -> None:
     """Raise UsageError for a model or weights that timm does not know."""
     timm = torch_libraries.timm()
-    architecture, _, tag = spec.model.partition(".")
+    architecture, dot, tag = spec.model.partition(".")
     if not timm.is_model(architecture):
         near = ", ".join(difflib.get_close_matches(architecture, timm.list_models(), 3)) or "efficientnet_b0, resnet50"
         raise UsageError(f"{spec.name}: timm has no model {architecture!r}; near to it are {near}")
     known = [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
-    if tag and tag not in known:
+    if dot and tag not in known:
         raise UsageError(
             f"{spec.name}: timm has no weights {tag!r} of {architecture}; it has {', '.join(known) or 'none'}"
         )

@@ -82,6 +82,8 @@ def test_every_alias_is_known_to_its_library_and_lies_where_the_catalogue_says()
         ("clip:ViT-B-32", "its library names no place for them on the hub; give --weights clip:ViT-B-32=FILE"),
         ("timm:efficientnet_b", "timm has no model 'efficientnet_b'; near to it are efficientnet_b"),
         ("timm:efficientnet_b0.none", "timm has no weights 'none' of efficientnet_b0; it has"),
+        ("timm:efficientnet_b0.", "timm has no weights '' of efficientnet_b0; it has"),
+        ("clip:ViT-B-32/", "its library names no place for them on the hub; give --weights clip:ViT-B-32/=FILE"),
         ("torchscript:/no/such.pt", "there is no file /no/such.pt"),
         ("clip", "its weights are not at hand, and timm/vit_base_patch32_clip_224.openai cannot be fetched"),
         ("dinov3", "HF_HUB_OFFLINE is set; give --weights dinov3=FILE, fill the hub's cache"),
