@@ -47,17 +47,23 @@ class Device:
 
 
 def devices_for(
-    asked: Sequence[str], gpus: int | None, fraction: float, batch_size: int, *, models: bool
+    asked: Sequence[str],
+    gpus: int | None,
+    fraction: float,
+    batch_size: int,
+    *,
+    models: bool,
+    found: Hardware | None = None,
 ) -> list[Device]:
-    """What :func:`choose_devices` chooses on this machine, where only GPUs that it may choose are tried.
-
-    Without models torch is not loaded. Raises UsageError for a device that is unknown or not there.
+    """What :func:`choose_devices` chooses of what was ``found``, or of this machine: then only GPUs that it may choose
+    are tried, and without models torch is not loaded. Raises UsageError for a device that is unknown or not there.
     """
     if not models:
-        return plain_devices(asked, batch_size)
+        return plain_devices(asked, gpus, batch_size)
     check_devices(asked)
-    named = {int(name.removeprefix("cuda:")) for name in asked if name.startswith("cuda:")}
-    found = find_hardware(named, gpus if {"auto", "cuda"} & set(asked) else 0)
+    if found is None:
+        named = {int(name.removeprefix("cuda:")) for name in asked if name.startswith("cuda:")}
+        found = find_hardware(named, gpus if {"auto", "cuda"} & set(asked) else 0)
     for gpu in found.gpus:
         if gpu.problem:
             log.warning("GPU cuda:%d (%s) cannot be used: %s", gpu.index, gpu.name, gpu.problem)
@@ -71,12 +77,14 @@ def stand_in_for(devices: Sequence[Device]) -> Device | None:
     return cpu_device(devices[0].batch_size, find_hardware(first=0), usable_cores())
 
 
-def plain_devices(asked: Sequence[str], batch_size: int) -> list[Device]:
+def plain_devices(asked: Sequence[str], gpus: int | None, batch_size: int) -> list[Device]:
     """The CPU, as often as it is asked for, for extractors without a model: the machine is not looked at, nor torch.
 
     Raises UsageError for a word that names no device.
     """
     check_devices(asked)
+    if gpus is not None or set(asked) - {"auto", "cpu"}:
+        log.info("no model among the features: devices and gpus are not used")
     replicas = max(1, asked.count("cpu"))
     threads = max(1, usable_cores() // replicas)
     return [Device("cpu", "float32", batch_size, threads)] * replicas

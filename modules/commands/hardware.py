@@ -10,7 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from modules.devices import Device, choose_devices
+from modules.devices import Device, devices_for
+from modules.features.catalogue import PERCEPTUAL
 from modules.features.registry import at_hand
 from modules.hardware import Hardware, find_hardware
 from modules.log_lines import visible
@@ -64,14 +65,22 @@ class Page:
         yield "processes that decode", str(self.process_workers)
         for device in self.devices:
             size = f"up to {device.memory / GIB:.1f} GiB" if device.is_gpu else f"{device.threads} thread(s)"
-            how = f"{device.dtype}, {device.attention} attention, batches of {device.batch_size}, {size}"
-            yield device.name, f"{how}\n{device.reason}"
+            attention = f"{device.attention} attention, " if device.attention else ""
+            how = f"{device.dtype}, {attention}batches of {device.batch_size}, {size}"
+            yield device.name, f"{how}\n{device.reason or 'no model among the features'}"
 
 
 def run(settings: Settings) -> Page:
     """Look at the machine, as a run does. Raises UsageError for devices or extractors that a run would refuse."""
     found = find_hardware()
-    devices = choose_devices(settings.devices, settings.gpus, settings.gpu_memory_fraction, settings.batch_size, found)
+    devices = devices_for(
+        settings.devices,
+        settings.gpus,
+        settings.gpu_memory_fraction,
+        settings.batch_size,
+        models=set(settings.features) != {PERCEPTUAL},
+        found=found,
+    )
     return Page(found, devices, settings.num_process_workers, at_hand(settings.features, settings.weights))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from modules.features.descriptor import WEIGHTS
 from modules.hardware import find_hardware
 from tests.command import imgsieve
 from tests.weights import SMALL_TIMM, save_timm
@@ -32,7 +33,7 @@ def test_it_tells_what_was_found_chosen_and_why(tmp_path: Path) -> None:
 
 
 def test_machines_get_the_same_as_one_json_event(tmp_path: Path) -> None:
-    ended = imgsieve(tmp_path, "hardware", "--log-format", "json", "--devices", "cpu", "--features", "perceptual")
+    ended = imgsieve(tmp_path, "hardware", "--log-format", "json", "--devices", "cpu", "--features", "descriptor")
     event = json.loads(ended.stdout)
     found = find_hardware()
     assert event["event"] == "hardware"
@@ -41,7 +42,17 @@ def test_machines_get_the_same_as_one_json_event(tmp_path: Path) -> None:
     assert [(one["name"], one["dtype"], one["threads"]) for one in event["devices"]] == [
         ("cpu", found.cpu_dtype, found.cores)
     ]
-    assert event["weights"] == {"perceptual": "needs none"}
+    assert event["weights"] == {"descriptor": str(WEIGHTS)}
+
+
+def test_without_a_model_it_says_what_a_run_without_one_does(tmp_path: Path) -> None:
+    ended = imgsieve(tmp_path, "hardware", "--features", "perceptual", "--devices", "cuda", "--batch-size", "7")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("no model among the features: devices and gpus are not used") == 1
+    shown = " ".join(line.strip("│ ") for line in ended.stdout.splitlines())
+    assert f"float32, batches of 7, {find_hardware().cores} thread(s)" in shown
+    assert "no model among the features" in shown
+    assert "cuda" not in shown.partition("A run would use")[2]
 
 
 def test_long_paths_are_shown_to_their_end(tmp_path: Path) -> None:

@@ -124,10 +124,10 @@ def test_stand_in_is_the_cpu_for_gpus_and_nothing_for_the_cpu() -> None:
 
 
 def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
-    assert [device.name for device in plain_devices(["auto"], 8)] == ["cpu"]
-    assert [device.name for device in plain_devices(["cpu", "cpu"], 8)] == ["cpu", "cpu"]
+    assert [device.name for device in plain_devices(["auto"], None, 8)] == ["cpu"]
+    assert [device.name for device in plain_devices(["cpu", "cpu"], None, 8)] == ["cpu", "cpu"]
     with pytest.raises(UsageError, match="unknown device 'gpu'"):
-        plain_devices(["gpu"], 8)
+        plain_devices(["gpu"], None, 8)
     code = (
         "import sys; from modules.devices import devices_for\n"
         "import pipeline\n"
@@ -135,6 +135,24 @@ def test_devices_without_models_are_the_cpu_and_load_no_torch() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["cpu", "False"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "told"),
+    [
+        (["auto"], None, []),
+        (["cpu", "cpu"], None, []),
+        (["cuda"], None, ["no model among the features: devices and gpus are not used"]),
+        (["cpu", "cuda:1"], None, ["no model among the features: devices and gpus are not used"]),
+        (["auto"], 2, ["no model among the features: devices and gpus are not used"]),
+    ],
+)
+def test_gpus_asked_for_without_a_model_are_told_to_be_unused(
+    asked: list[str], gpus: int | None, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert {device.name for device in plain_devices(asked, gpus, 8)} == {"cpu"}
+    assert caplog.messages == told
 
 
 #: TorchScript makes a plain RuntimeError of all that happens in a program.
