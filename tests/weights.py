@@ -86,3 +86,17 @@ def save_constants(path: Path, device: str | None = None) -> Path:
 
     torch.jit.trace(Shifted(), torch.rand(2, 3, 8, 8)).save(str(path))  # type: ignore[no-untyped-call] # untyped
     return path
+
+
+def save_refusing(path: Path) -> Path:
+    """A TorchScript program that is particular about what it gets, and raises."""
+    import torch
+
+    class Refusing(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            if pictures.shape[2] != 64:
+                raise ValueError("wants pictures of 64 pixels")
+            return pictures.mean(dim=(2, 3))
+
+    torch.jit.save(torch.jit.script(Refusing()), str(path))
+    return path

@@ -10,6 +10,7 @@ import logging
 import pickle
 import re
 import struct
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,8 +200,14 @@ def fitting(name: str, path: Path, what: str) -> Iterator[None]:
     """Turn what goes wrong with the file inside into one UsageError that names extractor, file and reason."""
     try:
         yield
-    except _UNFIT as error:
+    except _unfit() as error:
         raise UsageError(f"{name}: {path} cannot be used as {what}: {reason(error)}") from error
+
+
+def _unfit() -> tuple[type[BaseException], ...]:
+    """_UNFIT, and where torch is loaded what a TorchScript program raises by itself."""
+    torch = sys.modules.get("torch")
+    return _UNFIT if torch is None else (*_UNFIT, torch.jit.Error)
 
 
 @contextlib.contextmanager

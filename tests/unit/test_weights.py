@@ -174,6 +174,9 @@ def test_programs_that_give_no_vectors_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match=r"cut\.pt cannot be used as a model: it is cut short or damaged$"):
         resolve([f"torchscript:{tmp_path}/cut.pt"])
+    refusing = weights.save_refusing(tmp_path / "refusing.pt")
+    with pytest.raises(UsageError, match=r"refusing\.pt cannot be used as a model: .*wants pictures of 64 pixels"):
+        resolve([f"torchscript:{refusing}"])
     state = weights.save_timm(tmp_path / "state.pth", 1)
     with pytest.raises(UsageError, match=r"state\.pth cannot be used as a model"):
         resolve([f"torchscript:{state}"])
