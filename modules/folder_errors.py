@@ -27,6 +27,9 @@ def os_errors(action: str, key: str) -> Iterator[None]:
             raise BadNameError(f"there is no file {key}: its true name is not valid UTF-8, rename it") from error
         raise NotFoundError(f"there is no file {key}") from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and action == "read":
+            raise  # by whom it is written somewhere: that is what is named
         if action == "list" and isinstance(error, NotADirectoryError):
             raise NotFoundError(f"{key} is no folder any more") from error
         if action == "lock" and isinstance(error, FileExistsError | NotADirectoryError):
@@ -34,7 +37,7 @@ def os_errors(action: str, key: str) -> Iterator[None]:
         if action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError):
             raise NotFoundError(f"{key} is no file any more") from error
         text = f"cannot {action} {key}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if full:
             raise StoreAwayError(f"{text}: make room and run again") from error
         if action != "read" and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise AccessError(text) from error

@@ -143,7 +143,7 @@ class Settings(BaseModel, frozen=True):
     )
     effort: Annotated[Effort, Note("feature")] = Field(
         default="balanced",
-        description="How hard copies are looked for: fast (small edits), balanced, thorough (small crops too).",
+        description="How hard copies are looked for: fast (most edits), balanced (nearly all), thorough (more still).",
     )
     match: Annotated[Literal["same-picture", "same-scene"], Note("match")] = Field(
         default="same-picture",
@@ -152,8 +152,9 @@ class Settings(BaseModel, frozen=True):
     threshold: Annotated[Options, Note("match", default="by extractor", form="NUMBER or NAME=NUMBER")] = Field(
         default=(), description="Least cosine, for all extractors or for one of them; see imgsieve calibrate."
     )
-    k: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Note("match", default="by effort")] = Field(
-        default=None, description="Nearest neighbours that are looked at, for each picture and extractor."
+    k: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Note("match", default="4, 12 or 20")] = Field(
+        default=None,
+        description="Nearest neighbours that each extractor proposes for a picture: 4, thorough 12, scenes 20.",
     )
     keep: Annotated[Repeated, Note("match", form="POLICY")] = Field(
         default=("quality",),
@@ -177,16 +178,19 @@ class Settings(BaseModel, frozen=True):
         default=False, description="Decide and report only: no picture is copied, nothing is removed."
     )
     num_azure_connections: Annotated[Count, Note("job", cost="socket buffers each")] = Field(
-        default=32, description="Connections to the store at most."
+        default=32, description="Connections to the store at most; copies at a time, in folders too."
     )
-    min_download_workers: Annotated[Count, Note("job")] = Field(default=4, description="Downloads at a time, at least.")
     max_download_workers: Annotated[Count, Note("job", cost="one picture's bytes each")] = Field(
         default=32, description="Downloads at a time, at most; between the two as the queues ask."
     )
+    min_download_workers: Annotated[Count, Note("job", default="4, or the most")] = Field(
+        default_factory=lambda values: min(4, values.get("max_download_workers", 4)),
+        description="Downloads at a time, at least.",
+    )
     num_process_workers: Annotated[
         Count,
-        Note("job", cost="one decoded picture each", flags=("--workers",), default="all cores"),
-    ] = Field(default_factory=cores, description="Processes that decode and measure pictures.")
+        Note("job", cost="some 270 MB and one decoded picture each", flags=("--workers",), default="all cores"),
+    ] = Field(default_factory=cores, description="Processes that decode, measure and compare pictures.")
     batch_size: Annotated[Count, Note("job", cost="this many small tensors per device")] = Field(
         default=32, description="Pictures that a device embeds at once."
     )

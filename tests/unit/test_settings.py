@@ -32,6 +32,7 @@ def test_defaults_are_those_of_the_container_job() -> None:
     assert (settings.features, settings.relations, settings.uniques) == (("auto",), ("copy", "part"), "copy")
     assert (settings.min_download_workers, settings.max_download_workers) == (4, 32)
     assert settings.num_process_workers == cores()
+    assert Settings(source="pictures", max_download_workers=2).min_download_workers == 2
     assert settings.queue_bytes == 256 * 1024 * 1024
     assert not settings.dry_run
 
