@@ -1,4 +1,4 @@
-"""Azure Blob Storage behind the Store protocol, over azure-storage-blob's aio client. Only this file imports azure.*
+"""Azure Blob Storage behind the Store protocol, over azure-storage-blob's aio client.
 
 Every attempt of every request passes :class:`modules.request_gate.Gate`. Retries of the SDK and of aiohttp are off;
 :class:`modules.retry.Retry` is the one loop.
@@ -13,21 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
 from azure.core import MatchConditions
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceResponseError,
-    ServiceResponseTimeoutError,
-)
-from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob import BlobProperties, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClient, ContainerClient
 
 from modules.azure_access import Access, resolve
 from modules.azure_errors import NOT_NOW, NOT_YET, refusal, retry_after
+from modules.azure_transport import Transport
 from modules.checksums import found_copied, measure
 from modules.errors import (
     AccessError,
@@ -57,54 +51,6 @@ BLOCK = 8 * 1024 * 1024
 _TYPES = {".csv": "text/csv; charset=utf-8", ".json": "application/json"}
 
 
-async def _no_hidden_repeat(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """aiohttp repeats an idempotent request after a reset by itself, unless the error is one it does not know."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise ServiceResponseError(error, error=error) from error
-
-
-class _Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK loads this class lazily, without a type
-    """Sends every attempt of the SDK through the gate. Its session is made on the loop that first uses it.
-
-    A subclass, not a wrapper: the SDK signs URLs the way aiohttp spells them only where it sees this class.
-    """
-
-    session: Any
-
-    def __init__(self, connections: int, gate: Gate) -> None:
-        # A transport of one's own does not get the SDK's usual bounds: they are repeated here.
-        super().__init__(connection_timeout=20, read_timeout=60, connection_data_block_size=256 * 1024)
-        self._connections = connections
-        self._gate = gate
-
-    async def open(self) -> None:
-        if self.session is None and not self._has_been_opened:
-            self.session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=max(2, self._connections), keepalive_timeout=4),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
-                auto_decompress=False,
-                middlewares=(_no_hidden_repeat,),
-            )
-        await super().open()
-
-    async def send(self, request: Any, *, stream: bool = False, **config: Any) -> Any:
-        """One attempt, body included: the SDK then finds it read already, whether it wanted a stream or not."""
-        plain_send = super().send
-
-        async def send() -> Any:
-            return await plain_send(request, stream=True, **config)
-
-        try:
-            return await self._gate.attempt(send, int(request.headers.get("Content-Length") or 0))
-        except TimeoutError as error:
-            raise ServiceResponseTimeoutError(error, error=error) from None
-
-
 class AzureStore:
     """One storage account; keys are ``container/blob name``."""
 
@@ -115,7 +61,7 @@ class AzureStore:
         self._service = BlobServiceClient(
             access.endpoint,
             credential=_credential(access) or self._identity,
-            transport=_Transport(options.connections, self._gate),
+            transport=Transport(options.connections, self._gate),
             retry_total=0,
             max_single_get_size=SINGLE_GET,
             max_chunk_get_size=SINGLE_GET,
