@@ -1,12 +1,14 @@
-"""Which Azure account and which credential a job uses, decided from address and environment. No request is made."""
+"""Which Azure account, credential and proxy a job uses, decided from address and environment. No request is made."""
 
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from modules.errors import UsageError
 
@@ -18,6 +20,7 @@ _WAYS = (
     "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT (alone, or with AZURE_STORAGE_KEY or "
     "AZURE_STORAGE_SAS_TOKEN), or give the address as https://ACCOUNT.blob.core.windows.net/container/prefix"
 )
+_HOST = re.compile(rb"[A-Za-z0-9._:%-]+")
 #: The emulator's account and key, the same on every machine and published by Microsoft.
 EMULATOR = {
     "accountname": "devstoreaccount1",
@@ -73,6 +76,33 @@ def account_of(endpoint: str) -> str:
     """``https://ACCOUNT.blob...`` or, of an emulator, ``http://host:port/ACCOUNT``."""
     parts = urlsplit(endpoint)
     return parts.path.strip("/") or (parts.hostname or "").partition(".")[0]
+
+
+def proxy_for(endpoint: str) -> str | None:
+    """The proxy that the environment names for an endpoint, with its password if it has one.
+
+    HTTPS_PROXY or HTTP_PROXY by the endpoint's scheme, not for what NO_PROXY spares. Raises UsageError, which does not
+    show it, for a proxy that no request can be sent through.
+    """
+    parts = _parts(endpoint)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return None
+    try:
+        _parts(proxy)
+    except ValueError:
+        name = f"{parts.scheme}_proxy".upper()
+        raise UsageError(f"the proxy in {name} cannot be used: write it as http://HOST:PORT, or unset it") from None
+    return proxy
+
+
+def _parts(url: str) -> SplitResult:
+    """Raises ValueError for what is no address of a web server."""
+    parts = urlsplit(url)
+    host, _ = parts.hostname or "", parts.port
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host.encode("idna")):
+        raise ValueError("no web address")
+    return parts
 
 
 def _endpoint(account: str) -> str:

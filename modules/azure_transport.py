@@ -32,11 +32,12 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK loads this c
 
     session: Any
 
-    def __init__(self, connections: int, gate: Gate) -> None:
+    def __init__(self, connections: int, gate: Gate, proxy: str | None) -> None:
         # A transport of one's own does not get the SDK's usual bounds: they are repeated here.
         super().__init__(connection_timeout=20, read_timeout=60, connection_data_block_size=256 * 1024)
         self._connections = connections
         self._gate = gate
+        self._proxy = proxy
 
     async def open(self) -> None:
         """Make the session, once. Blobs are asked for as they are stored: nobody on the way is invited to pack them."""
@@ -44,7 +45,8 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK loads this c
             self.session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=max(2, self._connections), keepalive_timeout=4),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=True,
+                proxy=self._proxy,
+                trust_env=False,  # would also send what a .netrc file says of the host, to the store
                 headers={"Accept-Encoding": "identity"},
                 auto_decompress=False,
                 middlewares=(_no_hidden_repeat,),

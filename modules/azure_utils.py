@@ -19,7 +19,7 @@ from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob import BlobProperties, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClient, ContainerClient
 
-from modules.azure_access import Access, resolve
+from modules.azure_access import Access, proxy_for, resolve
 from modules.azure_errors import NOT_NOW, NOT_YET, refusal, retry_after
 from modules.azure_transport import Transport
 from modules.checksums import found_copied, measure
@@ -61,7 +61,7 @@ class AzureStore:
         self._service = BlobServiceClient(
             access.endpoint,
             credential=_credential(access) or self._identity,
-            transport=Transport(options.connections, self._gate),
+            transport=Transport(options.connections, self._gate, proxy_for(access.endpoint)),
             retry_total=0,
             max_single_get_size=SINGLE_GET,
             max_chunk_get_size=SINGLE_GET,
