@@ -27,6 +27,8 @@ THROTTLED = frozenset({429, 503})
 #: 409 codes that another attempt mends: an earlier copy to the same target has not ended yet.
 NOT_YET = frozenset({"PendingCopyOperation"})
 
+#: A number of seconds that is longer is no answer of a service, and may be more than a number can hold.
+_DIGITS = 12
 _CONDITIONS = frozenset(
     {
         "BlobAlreadyExists",
@@ -58,8 +60,8 @@ _ACCESS = {
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that an answer asks to wait, None when it does not (or names a date, which no Azure service does)."""
     for name, unit in (("x-ms-retry-after-ms", 1000), ("retry-after-ms", 1000), ("retry-after", 1)):
-        value = headers.get(name, "")
-        if value.strip().isdigit():
+        value = headers.get(name, "").strip()
+        if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
             return int(value) / unit
     return None
 

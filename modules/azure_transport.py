@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
-from azure.core.exceptions import ServiceResponseError, ServiceResponseTimeoutError
+from azure.core.exceptions import DecodeError, HttpResponseError, ServiceResponseError, ServiceResponseTimeoutError
+from azure.core.pipeline.policies import ContentDecodePolicy
 from azure.core.pipeline.transport import AioHttpTransport
 
 from modules.request_gate import Gate
@@ -64,6 +65,18 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # the SDK loads this c
             return response
 
         try:
-            return await self._gate.attempt(send, int(request.headers.get("Content-Length") or 0))
+            response = await self._gate.attempt(send, int(request.headers.get("Content-Length") or 0))
         except TimeoutError as error:
             raise ServiceResponseTimeoutError(error, error=error) from None
+        _keep_status(response)
+        return response
+
+
+def _keep_status(response: Any) -> None:
+    """Raises HttpResponseError for a refusal whose body the SDK cannot decode: what it raises itself has no status."""
+    if response.status_code < 400:
+        return
+    try:
+        ContentDecodePolicy.deserialize_from_http_generics(response, "utf-8")
+    except (DecodeError, ValueError):
+        raise HttpResponseError(response=response) from None

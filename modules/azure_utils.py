@@ -255,6 +255,9 @@ class AzureStore:
                 return await call()
             except AzureError as error:
                 raise self._translate(error, key) from None
+            except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+                # What the SDK raises over an answer that no such service gives: a login page, half a header.
+                raise AgainError(f"the answer cannot be understood ({type(error).__name__})") from error
             finally:
                 OPERATION.reset(token)
 

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 from azure.storage.blob import ContentSettings
 
-from modules.errors import UsageError
+from modules.azure_errors import retry_after
+from modules.errors import AccessError, TransientError, UsageError
 from tests.azurite import KEY, Azurite, endpoint, free_port
 from tests.faults import Fault, Proxy, Scene, Time, open_at, passed, play, refused
 from tests.pictures import draw, encode
@@ -24,6 +25,18 @@ def heard(requests: list[web.Request], then: Fault = passed) -> Fault:
     async def answer(proxy: Proxy, request: web.Request, body: bytes) -> web.StreamResponse:
         requests.append(request)
         return await then(proxy, request, body)
+
+    return answer
+
+
+def changed(body: bytes | None = None, status: int | None = None, **headers: str) -> Fault:
+    """The answer with other headers (an empty one is left away), status or body."""
+
+    async def answer(proxy: Proxy, request: web.Request, sent: bytes) -> web.StreamResponse:
+        answered, named, data = await proxy.forward(request, sent)
+        named.update({name.replace("_", "-"): value for name, value in headers.items()})
+        named = {name: value for name, value in named.items() if value}
+        return web.Response(status=status or answered, headers=named, body=data if body is None else body)
 
     return answer
 
@@ -121,3 +134,59 @@ def test_a_proxy_that_cannot_be_read_is_named_not_shown(proxy: str, monkeypatch:
         open_at(free_port(), "pics", Time())
     assert proxy not in str(caught.value)
     assert "SEC" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [changed(Content_Range="bytes x"), changed(Content_Range=""), changed(Last_Modified="yesterday")],
+    ids=["range", "no range", "date"],
+)
+def test_an_answer_that_cannot_be_understood_is_asked_for_again(azurite: Azurite, fault: Fault) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.store.write(scene.key("a"), b"picture")
+        scene.proxy.faults["GET"] = [fault, fault]
+        assert (await scene.store.read(scene.key("a"))).data == b"picture"
+        assert scene.time.slept == [0.5, 1.0]
+        scene.proxy.faults["GET"] = [fault] * 5
+        with pytest.raises(TransientError, match=r"the answer cannot be understood \(\w*Error\), in 5 attempts"):
+            await scene.store.read(scene.key("a"))
+
+    play(azurite, act)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html><body>log in</body></html>", b"<EnumerationResults><Blobs><Blob><Name>a</Name></Blob></Blobs>"
+     b"</EnumerationResults>"],
+    ids=["empty", "html", "bare"],
+)  # fmt: skip
+def test_a_listing_that_is_none_is_asked_for_again(azurite: Azurite, body: bytes) -> None:
+    async def act(scene: Scene) -> None:
+        await scene.store.write(scene.key("a"), b"picture")
+        scene.proxy.faults["GET"] = [changed(body)] * 2
+        pages = [page async for page in scene.store.list(scene.key(""))]
+        assert [blob.key for page in pages for blob in page.blobs] == [scene.key("a")]
+        assert scene.store.requests_by_kind["list"] == 3
+
+    play(azurite, act)
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "image/png", "text/html", "application/json", ""])
+@pytest.mark.parametrize("body", [b"<html>blocked</html>", b"\xff\xfe\xfd"])
+def test_a_refusal_in_a_form_that_no_service_uses_is_a_refusal(azurite: Azurite, kind: str, body: bytes) -> None:
+    async def act(scene: Scene) -> None:
+        fault = changed(body, 403, Content_Type=kind, x_ms_error_code="")
+        scene.proxy.faults["GET"] = [fault, fault]
+        with pytest.raises(AccessError, match=r"no access to .* \(403\)"):
+            await scene.store.check(scene.key(""))
+        with pytest.raises(AccessError, match=r"no access to .* \(403\)"):
+            await scene.store.read(scene.key("a"))
+        assert scene.proxy.seen["GET"] == 2
+
+    play(azurite, act)
+
+
+@pytest.mark.parametrize("asked", ["9" * 400, "9" * 5000, "\u00b2", "\u0664", "-1", "1.5", "abc"])
+def test_what_is_no_number_of_seconds_is_not_waited_for(asked: str) -> None:
+    assert retry_after({"retry-after": asked}) is None
+    assert retry_after({"x-ms-retry-after-ms": asked, "retry-after": " 7 "}) == 7
