@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from modules.errors import UsageError
+from modules.location import is_local
 
 if TYPE_CHECKING:
     from modules.location import Location
@@ -44,23 +45,23 @@ def resolve(location: Location, credentials: AzureCredentials | None) -> Access:
 
     Raises UsageError, which never repeats a secret, when there is no account or what is set is malformed.
     """
-    if location.sas is not None and location.account is not None:
-        sas = _checked_sas(location.sas.get_secret_value(), "the address")
-        return Access(location.account, account_of(location.account), sas=sas)
+    address = None if location.account is None else _web_address(location.account, "the address")
+    if location.sas is not None and address is not None:
+        return Access(address, account_of(address), sas=_checked_sas(location.sas.get_secret_value(), "the address"))
     if credentials is not None and credentials.connection_string is not None:
         access = _from_connection_string(credentials.connection_string.get_secret_value())
-        if location.account is not None and location.account.rstrip("/") != access.endpoint:
+        if address is not None and address != access.endpoint:
             raise UsageError(
-                f"the address is in {location.account}, AZURE_STORAGE_CONNECTION_STRING is for {access.endpoint}: "
+                f"the address is in {address}, AZURE_STORAGE_CONNECTION_STRING is for {access.endpoint}: "
                 "they must be the same account"
             )
         return access
     named = credentials.account if credentials is not None else None
-    endpoint = location.account or (_endpoint(named) if named else None)
+    endpoint = address or (_endpoint(named) if named else None)
     if endpoint is None:
         raise UsageError(f"no storage account is known: {_WAYS}")
     account = account_of(endpoint)
-    if named and location.account and named not in (account, endpoint):
+    if named and (_endpoint(named) != endpoint if "://" in named else named.lower() != account.lower()):
         raise UsageError(f"the address is in account {account}, AZURE_STORAGE_ACCOUNT says {named}: which one?")
     if credentials is not None and credentials.key is not None:
         return Access(endpoint, account, key=_checked_key(credentials.key.get_secret_value(), "AZURE_STORAGE_KEY"))
@@ -105,9 +106,27 @@ def _parts(url: str) -> SplitResult:
     return parts
 
 
+def _web_address(endpoint: str, name: str) -> str:
+    """An account's endpoint in the one spelling that is compared: small letters, no usual port, no slash at its end."""
+    try:
+        parts = _parts(endpoint)
+    except ValueError:
+        parts = None
+    if parts is None or parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(
+            f"{name} holds no web address of a storage account: write https://ACCOUNT.blob.core.windows.net"
+        )
+    host = parts.hostname or ""
+    if parts.scheme == "http" and not is_local(host):
+        raise UsageError(f"{name}: http://{host} would send pictures and keys in the clear: write https")
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path.rstrip('/')}"
+
+
 def _endpoint(account: str) -> str:
-    if account.startswith(("http://", "https://")):
-        return account.rstrip("/")
+    if "://" in account:
+        return _web_address(account, "AZURE_STORAGE_ACCOUNT")
     if not (account.isascii() and account.isalnum() and account == account.lower()):
         raise UsageError("AZURE_STORAGE_ACCOUNT is no account name (small letters and digits only)")
     return f"https://{account}.blob.core.windows.net"
@@ -115,6 +134,7 @@ def _endpoint(account: str) -> str:
 
 def _from_connection_string(text: str) -> Access:
     name = "AZURE_STORAGE_CONNECTION_STRING"
+    _check_quotes(text, name)
     pairs = [part.partition("=") for part in text.strip().strip(";").split(";")]
     if any(not equals for _, equals, _ in pairs):
         raise UsageError(f"{name} is malformed: copy it whole from the account's access keys")
@@ -122,12 +142,13 @@ def _from_connection_string(text: str) -> Access:
     if fields.get("usedevelopmentstorage", "").lower() == "true":
         fields = EMULATOR
     account = fields.get("accountname")
-    endpoint = fields.get("blobendpoint", "").rstrip("/")
+    endpoint = fields.get("blobendpoint", "")
     if not endpoint and account:
         suffix = fields.get("endpointsuffix", "core.windows.net")
         endpoint = f"{fields.get('defaultendpointsprotocol', 'https')}://{account}.blob.{suffix}"
-    if not endpoint.startswith(("http://", "https://")):
+    if not endpoint:
         raise UsageError(f"{name} names no account: it needs AccountName or BlobEndpoint")
+    endpoint = _web_address(endpoint, name)
     if "accountkey" in fields:
         return Access(endpoint, account or account_of(endpoint), key=_checked_key(fields["accountkey"], name))
     if "sharedaccesssignature" in fields:
@@ -135,7 +156,13 @@ def _from_connection_string(text: str) -> Access:
     raise UsageError(f"{name} holds neither AccountKey nor SharedAccessSignature")
 
 
+def _check_quotes(text: str, name: str) -> None:
+    if text.strip()[:1] in ('"', "'"):
+        raise UsageError(f"what {name} holds stands in quotes (docker's --env-file keeps them): write it without")
+
+
 def _checked_key(key: str, name: str) -> str:
+    _check_quotes(key, name)
     try:
         b64decode(key, validate=True)
     except (binascii.Error, ValueError):
@@ -144,6 +171,7 @@ def _checked_key(key: str, name: str) -> str:
 
 
 def _checked_sas(sas: str, name: str) -> str:
+    _check_quotes(sas, name)
     sas = sas.lstrip("?")
     if "sig=" not in sas or "sv=" not in sas:
         raise UsageError(f"the SAS in {name} is malformed (it needs sv= and sig=): copy it whole")

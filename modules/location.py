@@ -73,7 +73,7 @@ class Location:
             raise UsageError(f"the web address cannot be read: {_WAYS}") from None
         if not host or parts.username is not None or parts.fragment:
             raise UsageError(f"the web address is no blob address (a '#' in a name is written %23): {_WAYS}")
-        local = _is_local(host)
+        local = is_local(host)
         if parts.scheme == "http" and not local:
             raise UsageError(f"http://{host} would send pictures and keys in the clear: write https://{host}")
         account = f"{parts.scheme}://{parts.netloc}"
@@ -112,7 +112,8 @@ def _folder_prefix(text: str) -> str:
     return f"/{path}/" if path else "/"
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
+    """Whether a host, by its name alone, is an emulator that http:// may be spoken to: one word, or an IP address."""
     if "." not in host:
         return True
     try:

@@ -129,6 +129,27 @@ def test_precedence_of_credentials() -> None:
             {"connection_string": "AccountName=me;AccountKey=AAAA"},
             "same account",
         ),
+        ("az://pics", {"account": "http://me.blob.core.windows.net", "sas_token": SAS}, "in the clear"),
+        ("az://pics", {"account": "http://me.blob.core.windows.net", "key": "AAAA"}, "in the clear"),
+        ("az://pics", {"connection_string": f"BlobEndpoint=http://me.org;SharedAccessSignature={SAS}"}, "in the clear"),
+        (
+            "az://pics",
+            {"connection_string": f"DefaultEndpointsProtocol=http;AccountName=me;SharedAccessSignature={SAS}"},
+            "in the clear",
+        ),
+        ("az://pics", {"account": f"https://{'a' * 64}.org", "key": "AAAA"}, "no web address"),
+        (f"https://{'a' * 64}.org/pics", {"key": "AAAA"}, "the address holds no web address"),
+        ("az://pics", {"account": f"https://me.blob.core.windows.net/?{SAS}"}, "no web address"),
+        ("az://pics", {"connection_string": "BlobEndpoint=https://SECRET@me.org;AccountKey=AAAA"}, "no web address"),
+        ("az://pics", {"connection_string": "BlobEndpoint=https://me:port;AccountKey=AAAA"}, "no web address"),
+        ("az://pics", {"connection_string": "BlobEndpoint=https://;AccountKey=AAAA"}, "no web address"),
+        ("az://pics", {"connection_string": "AccountName=m e;AccountKey=AAAA"}, "no web address"),
+        ("az://pics", {"connection_string": "AccountKey=AAAA;BlobEndpoint=ftp://me.org"}, "no web address"),
+        ("az://pics", {"connection_string": '"AccountName=me;AccountKey=AAAA"'}, "in quotes"),
+        ("az://pics", {"account": "me", "key": "'AAAA'"}, "in quotes"),
+        ("az://pics", {"account": "me", "sas_token": f'"?{SAS}"'}, "in quotes"),
+        ("https://me.blob.core.windows.net/pics", {"account": "https://you.blob.core.windows.net"}, "which one"),
+        ("https://me.blob.core.windows.net:8443/pics", {"account": "https://me.blob.core.windows.net"}, "which one"),
     ],
 )
 def test_credentials_that_cannot_work_are_named_not_shown(address: str, fields: dict[str, str], reason: str) -> None:
@@ -136,3 +157,47 @@ def test_credentials_that_cannot_work_are_named_not_shown(address: str, fields: 
         open_store(Location.parse(address), credentials(**fields))
     assert "SECRET" not in str(caught.value)
     assert "U0VDUkVU" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "az://pics",
+        "https://me.blob.core.windows.net/pics",
+        "https://Me.Blob.Core.Windows.Net/pics",
+        "https://me.blob.core.windows.net:443/pics",
+    ],
+)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": "me", "key": "AAAA"},
+        {"account": "https://me.blob.core.windows.net/", "key": "AAAA"},
+        {"account": "https://ME.blob.core.windows.net:443", "key": "AAAA"},
+        {"connection_string": "AccountName=me;AccountKey=AAAA"},
+        {"connection_string": "BlobEndpoint=https://Me.blob.core.windows.net:443/;AccountKey=AAAA"},
+    ],
+)
+def test_one_account_may_be_spelt_in_many_ways(address: str, fields: dict[str, str]) -> None:
+    access = resolve(Location.parse(address), credentials(**fields))
+    assert (access.endpoint, access.account, access.key) == ("https://me.blob.core.windows.net", "me", "AAAA")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://azurite:10000/devstoreaccount1", "http://azurite:10000/devstoreaccount1"),
+        ("http://[::1]:10000/Dev/", "http://[::1]:10000/Dev"),
+        ("http://10.0.0.1:80/dev", "http://10.0.0.1/dev"),
+        ("https://127.0.0.1:80/dev", "https://127.0.0.1:80/dev"),
+    ],
+)
+def test_emulators_and_ports_of_their_own_stay(endpoint: str, expected: str) -> None:
+    text = f"AccountName=dev;BlobEndpoint={endpoint};SharedAccessSignature={SAS}"
+    assert resolve(Location.parse("az://pics"), credentials(connection_string=text)).endpoint == expected
+    assert resolve(Location.parse("az://pics"), credentials(account=endpoint, sas_token=SAS)).endpoint == expected
+
+
+def test_the_name_of_an_account_is_compared_in_small_letters() -> None:
+    place = Location.parse("https://Me.blob.core.windows.net/pics")
+    assert resolve(place, credentials(account="Me", key="AAAA")).account == "me"
