@@ -7,6 +7,7 @@ repeated in an error: it may quote signatures.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs
 
@@ -29,6 +30,8 @@ NOT_YET = frozenset({"PendingCopyOperation"})
 
 #: A number of seconds that is longer is no answer of a service, and may be more than a number can hold.
 _DIGITS = 12
+#: The service takes a signature whose time is no further from its own.
+_SKEW = timedelta(minutes=15)
 _CONDITIONS = frozenset(
     {
         "BlobAlreadyExists",
@@ -69,7 +72,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def refusal(status: int, headers: Mapping[str, str], code: str, address: str, sas: str | None) -> ImgsieveError:
     """The error for a refused request on ``address``. code: of the service, may be empty. sas: what was shown."""
     if status in (401, 403) or code in _ACCESS:
-        reason = _sas_problem(sas, headers) or _ACCESS.get(code, "the credentials do not allow it")
+        clock = _clock_problem(headers) if code == "AuthenticationFailed" and not sas else None
+        reason = _sas_problem(sas, headers) or clock or _ACCESS.get(code, "the credentials do not allow it")
         return AccessError(f"no access to {address}: {reason} ({status} {code})".replace(" )", ")"))
     if code in ("ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"):
         container = address.removeprefix("az://").partition("/")[0]
@@ -94,16 +98,34 @@ def _sas_problem(sas: str | None, headers: Mapping[str, str]) -> str | None:
     if not sas:
         return None
     fields = parse_qs(sas.lstrip("?"))
-    try:
-        now = parsedate_to_datetime(headers.get("Date", "")).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except ValueError:
+    if (date := _date(headers)) is None:
         return None
+    now = date.strftime("%Y-%m-%dT%H:%M:%SZ")
     start, end = fields.get("st", [""])[0], fields.get("se", [""])[0]
     if end and _day_or_time(end) <= now[: len(_day_or_time(end))]:
         return f"the SAS has expired (se={end}): make a new one"
     if start and _day_or_time(start) > now[: len(_day_or_time(start))]:
         return f"the SAS is not valid yet (st={start})"
     return None
+
+
+def _clock_problem(headers: Mapping[str, str]) -> str | None:
+    """Whether a request signed with this machine's time is too old, or too new, for the service."""
+    date = _date(headers)
+    if date is None or abs(ahead := datetime.now(UTC) - date) <= _SKEW:
+        return None
+    minutes = round(abs(ahead) / timedelta(minutes=1))
+    side = "ahead of" if ahead > timedelta() else "behind"
+    return f"this machine's clock is {minutes} minutes {side} the service's: set it right"
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    """When an answer was given, by the service's clock."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", ""))
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _day_or_time(text: str) -> str:

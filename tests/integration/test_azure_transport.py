@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 from base64 import b64encode
+from email.utils import formatdate
 from pathlib import Path
+from time import time
 
 import pytest
 from aiohttp import web
 from azure.storage.blob import ContentSettings
 
-from modules.azure_errors import retry_after
+from modules.azure_errors import refusal, retry_after
 from modules.errors import AccessError, TransientError, UsageError
 from tests.azurite import KEY, Azurite, endpoint, free_port
 from tests.faults import Fault, Proxy, Scene, Time, open_at, passed, play, refused
@@ -190,3 +192,31 @@ def test_a_refusal_in_a_form_that_no_service_uses_is_a_refusal(azurite: Azurite,
 def test_what_is_no_number_of_seconds_is_not_waited_for(asked: str) -> None:
     assert retry_after({"retry-after": asked}) is None
     assert retry_after({"x-ms-retry-after-ms": asked, "retry-after": " 7 "}) == 7
+
+
+@pytest.mark.parametrize(
+    ("ahead", "reason"),
+    [
+        (-3600, r"this machine's clock is 60 minutes behind the service's: set it right \(403 AuthenticationFailed\)"),
+        (+3600, "this machine's clock is 60 minutes ahead of the service's"),
+        (-60, "the key, SAS or token is wrong or has expired"),
+        (None, "the key, SAS or token is wrong or has expired"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_named(azurite: Azurite, ahead: int | None, reason: str) -> None:
+    date = "yesterday" if ahead is None else formatdate(time() - ahead, usegmt=True)
+
+    async def act(scene: Scene) -> None:
+        scene.proxy.faults["GET"] = [refused(403, "AuthenticationFailed", Date=date)]
+        with pytest.raises(AccessError, match=reason):
+            await scene.store.check(scene.key(""))
+
+    play(azurite, act)
+
+
+def test_no_clock_is_to_blame_where_nothing_is_signed_by_it() -> None:
+    early = {"Date": "Wed, 21 Oct 2015 07:28:00 -0000"}
+    for code, sas in (("AuthenticationFailed", SAS), ("AuthorizationFailure", None)):
+        assert "clock" not in str(refusal(403, early, code, "az://pics/a", sas))
+    late = str(refusal(403, early, "AuthenticationFailed", "az://pics/a", f"{SAS}&se=2015-10-21T07:27:00Z"))
+    assert "the SAS has expired" in late
