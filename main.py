@@ -19,7 +19,14 @@ from typing import Any
 import click
 
 from modules import __version__
-from modules.errors import EXIT_DONE_WITH_FAILURES, EXIT_INTERNAL, EXIT_RESUME, EXIT_USAGE, ImgsieveError
+from modules.errors import (
+    EXIT_DONE_WITH_FAILURES,
+    EXIT_INTERNAL,
+    EXIT_RESUME,
+    EXIT_USAGE,
+    ImgsieveError,
+    TransientError,
+)
 from modules.log_lines import discard, is_json, json_line, log_form, open_closed_streams, set_up_logging, visible
 from modules.progress import make_progress, page_fields, print_page, print_summary
 from modules.settings import AzureCredentials, Settings, redact
@@ -320,7 +327,7 @@ def _exit_code(arguments: list[str]) -> int:
         code = cli.main(args=arguments, prog_name="imgsieve", standalone_mode=False)
     except ImgsieveError as error:
         log.debug("the error in full", exc_info=True)
-        complain(str(error), error.exit_code)
+        complain(f"{error}: run again to resume" if isinstance(error, TransientError) else str(error), error.exit_code)
         return error.exit_code
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None

@@ -6,6 +6,7 @@ repeated in an error: it may quote signatures.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -67,6 +68,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value.isascii() and value.isdigit() and len(value) <= _DIGITS:
             return int(value) / unit
     return None
+
+
+def is_unknown_host(error: BaseException) -> bool:
+    """Whether a request failed as there is no host of that name; not that names could not be looked up just now."""
+    inner = getattr(error, "inner_exception", None)
+    cause = getattr(inner, "os_error", inner)
+    return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
 
 
 def refusal(status: int, headers: Mapping[str, str], code: str, address: str, sas: str | None) -> ImgsieveError:

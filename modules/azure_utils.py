@@ -20,7 +20,7 @@ from azure.storage.blob import BlobProperties, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClient, ContainerClient
 
 from modules.azure_access import Access, proxy_for, resolve
-from modules.azure_errors import NOT_NOW, NOT_YET, refusal, retry_after
+from modules.azure_errors import NOT_NOW, NOT_YET, THROTTLED, is_unknown_host, refusal, retry_after
 from modules.azure_transport import Transport
 from modules.checksums import found_copied, measure
 from modules.errors import (
@@ -30,6 +30,7 @@ from modules.errors import (
     LeaseHeldError,
     NotFoundError,
     RetryLaterError,
+    StoreAwayError,
     StoreError,
     TransientError,
     UsageError,
@@ -48,6 +49,8 @@ T = TypeVar("T")
 #: A larger blob is read in pieces of this size under one ETag; a larger file is written as blocks of BLOCK bytes.
 SINGLE_GET = 1024 * 1024 * 1024
 BLOCK = 8 * 1024 * 1024
+#: Times that no token is to be had before it counts as a wrong credential; a machine's identity starts up beside it.
+TOKEN_TRIES = 3
 _TYPES = {".csv": "text/csv; charset=utf-8", ".json": "application/json"}
 
 
@@ -70,6 +73,8 @@ class AzureStore:
         )
         self._sleep = options.retry.sleep
         self._sas = access.sas
+        self._unknown_host = False
+        self._tokens_refused = 0
 
     @property
     def requests(self) -> int:
@@ -90,10 +95,13 @@ class AzureStore:
         try:
             await self._page(prefix, None, 1, attempts=3)
         except (TransientError, RetryLaterError) as error:
-            if self._retry.ever_answered:
-                raise
+            if self._retry.ever_answered:  # it is there, and says "not now"
+                await self._page(prefix, None, 1)
+                return
             endpoint = self._service.url.partition("?")[0].rstrip("/")
-            raise UsageError(f"cannot reach {endpoint}: check the account name or the connection ({error})") from None
+            if self._unknown_host:
+                raise UsageError(f"cannot reach {endpoint}: check the account name ({error})") from None
+            raise StoreAwayError(f"cannot reach {endpoint}: check the connection, run again ({error})") from None
 
     async def list(self, prefix: str, *, marker: str | None = None, page_size: int = 2000) -> AsyncIterator[ListPage]:
         """See :meth:`Store.list`; the marker is the service's. A page may hold fewer names than asked for, or none."""
@@ -271,18 +279,24 @@ class AzureStore:
     def _translate(self, error: AzureError, key: str) -> ImgsieveError | AgainError:
         response: Any = getattr(error, "response", None)
         if response is None and isinstance(error, ClientAuthenticationError):
+            self._tokens_refused += 1
+            if self._retry.ever_answered or self._tokens_refused < TOKEN_TRIES:
+                return AgainError("azure-identity could get no token")
             return AccessError(
                 "no Azure credential works here: set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with "
                 "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or sign in (az login, managed identity)"
             )
         if response is None or response.status_code < 300:
+            self._unknown_host = is_unknown_host(error)
             return AgainError(redact(str(error.message).partition("\n")[0]))
         status, headers = response.status_code, response.headers
         code = str(getattr(getattr(error, "error_code", None), "value", "") or headers.get("x-ms-error-code", ""))
         if status in NOT_NOW or code in NOT_YET:
             after = retry_after(headers)
             return AgainError(
-                f"{status} {code or response.reason}", None if after is None else min(after, LONGEST_PAUSE)
+                f"{status} {code or response.reason}",
+                None if after is None else min(after, LONGEST_PAUSE),
+                throttled=status in THROTTLED,
             )
         return refusal(status, headers, code, self.address(key), self._sas)
 

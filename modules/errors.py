@@ -8,7 +8,7 @@
     │   ├── NotFoundError        1  no such blob
     │   │   └── BadNameError     1  there may be one, but no request can name it
     │   ├── ConditionFailedError 1  the blob is not (or no longer) the one that the condition names
-    │   └── TransientError       1  the network or the service failed, and so did every retry
+    │   └── TransientError       4  the network or the service failed, and so did every retry
     ├── StateError               1  a file of the state is damaged or missing; the text names it and the way out
     ├── RetryLaterError          4  run again to resume
     │   ├── InterruptedRunError  4  SIGINT or SIGTERM
@@ -66,6 +66,8 @@ class ConditionFailedError(StoreError):
 
 class TransientError(StoreError):
     """Network failure, throttling or a server error that outlasted every retry."""
+
+    exit_code = EXIT_RESUME
 
 
 class StateError(ImgsieveError):

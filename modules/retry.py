@@ -20,11 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class AgainError(Exception):
-    """An attempt failed in a way that another one may mend. after: seconds that the service asked to wait."""
+    """An attempt failed in a way that another one may mend.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    after: seconds that the service asked to wait. throttled: it asked for fewer requests, whatever they are.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, throttled: bool = False) -> None:
         super().__init__(reason)
         self.after = after
+        self.throttled = throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,16 @@ class RetryOptions:
 class Retry:
     """Repeats requests to one store, and knows when it last answered anyone.
 
-    A request that has used up its attempts ends in TransientError if the store answered anything meanwhile: then
-    the trouble is its own. If the store answered nothing, it goes on until ``away`` seconds have passed without a
-    good answer to anybody, and ends in StoreAwayError: so an outage does not turn pictures into failed rows.
+    A request that has used up its attempts ends in TransientError if the store gave others good answers meanwhile:
+    then the trouble is its own; being throttled is only after ``away`` seconds. If nobody had a good answer, it goes on
+    until that has lasted for ``away`` seconds, and ends in StoreAwayError: so neither an outage nor a throttled account
+    turns pictures into failed rows.
     """
 
     def __init__(self, options: RetryOptions) -> None:
         self.options = options
         self._answers = 0
+        self._good_answers = 0
         self._good = options.clock()
 
     @property
@@ -62,12 +68,13 @@ class Retry:
         """Note an answer; a good one is anything but "not now"."""
         self._answers += 1
         if good:
+            self._good_answers += 1
             self._good = self.options.clock()
 
     async def run(self, what: str, call: Callable[[], Awaitable[T]], *, attempts: int | None = None) -> T:
         """Call until it does not raise AgainError. ``attempts``: give up after so many, whatever the store does."""
         options = self.options
-        answers = self._answers
+        began, good_answers = options.clock(), self._good_answers
         attempt = 0
         while True:
             attempt += 1
@@ -75,7 +82,9 @@ class Retry:
                 return await call()
             except AgainError as error:
                 if attempt >= (attempts or options.attempts):
-                    hopeless = attempts is not None or self._answers > answers
+                    alone = self._good_answers > good_answers
+                    patient = error.throttled and options.clock() - began < options.away
+                    hopeless = attempts is not None or (alone and not patient)
                     self._give_up(f"{what}: {error}, in {attempt} attempts", hopeless)
                 delay = options.chance() * min(options.most, options.first * 2.0 ** min(attempt - 1, 30))
                 if error.after is not None:

@@ -59,10 +59,11 @@ class RunLock:
         """Take the lock and start to renew it.
 
         A predecessor that was killed still holds its lease for some seconds: it is waited out, at most ``seconds`` +
-        PATIENCE; then LeaseHeldError.
+        PATIENCE; then LeaseHeldError. A store that says "not now" is asked again as long as renewing may fail.
         """
-        deadline = self._clock() + self._seconds + PATIENCE
-        waiting = False
+        began = self._clock()
+        deadline = began + self._seconds + PATIENCE
+        waiting = away = False
         while True:
             asked = self._clock()
             try:
@@ -71,9 +72,14 @@ class RunLock:
             except LeaseHeldError as error:
                 if self._clock() >= deadline:
                     raise LeaseHeldError(f"another job holds {self._address}; let it finish first") from error
-            if not waiting:
-                log.info("%s is held; waiting up to %.0f s for it", self._address, self._seconds + PATIENCE)
-                waiting = True
+                if not waiting:
+                    log.info("%s is held; waiting up to %.0f s for it", self._address, self._seconds + PATIENCE)
+                    waiting = True
+            except TransientError as error:
+                if self._clock() - began >= self._away:
+                    raise
+                log.log(logging.DEBUG if away else logging.WARNING, "the lock is asked for again: %s", error)
+                away = True
             self._sleep(RETRY)
         renewals = asyncio.run_coroutine_threadsafe(self._renew(self._lease, asked), self._thread.loop)
         renewals.add_done_callback(self._ended)

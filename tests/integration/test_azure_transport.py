@@ -13,7 +13,7 @@ from aiohttp import web
 from azure.storage.blob import ContentSettings
 
 from modules.azure_errors import refusal, retry_after
-from modules.errors import AccessError, TransientError, UsageError
+from modules.errors import AccessError, StoreAwayError, TransientError, UsageError
 from tests.azurite import KEY, Azurite, endpoint, free_port
 from tests.faults import Fault, Proxy, Scene, Time, open_at, passed, play, refused
 from tests.pictures import draw, encode
@@ -101,7 +101,7 @@ def test_the_proxy_of_the_environment_is_used_with_its_password(
         assert requests[0].raw_path.startswith(endpoint(port))
         assert requests[0].headers["Proxy-Authorization"] == f"Basic {b64encode(b'alice:p@ss').decode()}"
         secure = open_at(0, "pics", scene.time, credentials=f"AccountName=me;AccountKey={KEY}")
-        with pytest.raises(UsageError, match=r"cannot reach https://me\.blob"):
+        with pytest.raises(StoreAwayError, match=r"cannot reach https://me\.blob"):
             await secure.check("pics/")
         assert [request.raw_path for request in requests[1:]] == ["me.blob.core.windows.net:443"] * 3
         await plain.close()

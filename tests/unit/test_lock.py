@@ -101,6 +101,30 @@ def test_a_killed_predecessors_lease_is_waited_out(house: House, caplog: pytest.
     lock.release()
 
 
+def test_a_busy_store_is_asked_again_for_the_lock(house: House) -> None:
+    answers = iter([TransientError("503 ServerBusy"), TransientError("503 ServerBusy")])
+
+    def on_request(what: str, key: str) -> None:
+        if what == "lease" and (error := next(answers, None)):
+            raise error
+
+    house.store.on_request = on_request
+    lock = house.lock()
+    lock.acquire()
+    assert house.clock.now == 2
+    lock.release()
+
+
+def test_a_store_that_stays_busy_ends_the_wait_for_the_lock(house: House) -> None:
+    def on_request(what: str, key: str) -> None:
+        raise TransientError("503 ServerBusy")
+
+    house.store.on_request = on_request
+    with pytest.raises(TransientError, match="503 ServerBusy"):
+        house.lock().acquire()
+    assert house.clock.now == 20  # as long as renewing may fail, here
+
+
 def test_a_living_job_keeps_it(house: House) -> None:
     owner = house.lock()
     owner.acquire()
