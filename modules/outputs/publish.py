@@ -23,6 +23,7 @@ from modules.outputs.ledger import Copy, Ledger
 from modules.records import Failure
 from modules.state.schemas import JournalRow
 from modules.state.shards import ShardWriter
+from modules.state.tidy import remove
 from modules.store_thread import StoreThread
 
 T = TypeVar("T")
@@ -77,7 +78,8 @@ class Publisher:
     def publish(self) -> PublishResult:
         """Do what the ledger's survey found; ``_SUCCESS`` goes first when anything is to change.
 
-        A source that changed or vanished since the listing, and a copy that the store refuses, become failures.
+        A source that changed or vanished since the listing, and a copy that the store refuses, become failures; a copy
+        that it refuses to remove stays, with a warning.
         Raises what fence and stop raise, AccessError, StoreAwayError and LeaseHeldError.
         """
         ledger = self._ledger
@@ -149,20 +151,26 @@ class Publisher:
         """Our outdated copy goes first, so that only an empty place is written to."""
         store = self._thread.store
         try:
-            if copy.replaces is not None:
-                await store.delete(copy.target, if_match=copy.replaces)
+            if copy.replaces is not None and (refusal := await remove(store, copy.target, etag=copy.replaces)):
+                self._fail(copy, f"its outdated copy cannot be removed: {refusal}")
+                return None
             etag = await store.copy(copy.source, copy.target, source_etag=copy.source_etag)
         except StoreError as error:
-            reason = await _reason(store, copy, error)
-            self._ledger.add_failure(Failure(copy.source, copy.size, reason))
+            self._fail(copy, await _reason(store, copy, error))
             return None
         return replace(_intent(copy), target_etag=etag)
 
+    def _fail(self, copy: Copy, reason: str) -> None:
+        self._ledger.add_failure(Failure(copy.source, copy.size, reason))
+
     async def _remove(self, row: JournalRow) -> JournalRow | None:
         try:
-            await self._thread.store.delete(row.target, if_match=row.target_etag or "")
+            refusal = await remove(self._thread.store, row.target, etag=row.target_etag or "")
         except ConditionFailedError:
             self._leave(row.target)
+            return None
+        if refusal is not None:
+            log.warning("an outdated copy stays: %s", refusal)
             return None
         return replace(row, removed=True)
 
