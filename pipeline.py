@@ -15,6 +15,7 @@ import numpy as np
 from modules.deduplication import same_picture, same_scene
 from modules.devices import stand_in_for
 from modules.distributed_processor import Bounds, Stream
+from modules.errors import ImgsieveError, InterruptedRunError, LeaseHeldError
 from modules.feature_extraction import (
     DECODER_VERSION,
     Analyser,
@@ -221,8 +222,18 @@ def publish_pictures(job: Job, writer: ShardWriter, index: ScratchIndex, downloa
         document = run_document(summary, job.settings, job.started, datetime.now(UTC))
         finish(job.thread, job.layout, reports, counts=plan.counts, failed=summary.failed, run=document, fence=fence)
     job.enter("done")
-    remove_past_runs(job.thread, job.layout.state, job.manifest.epoch, plan.shards)
+    tidy_up(job, plan)
     return summary
+
+
+def tidy_up(job: Job, plan: Plan) -> None:
+    """Remove what earlier runs left. The result is whole by now: what goes wrong here is logged, and no failed run."""
+    try:
+        remove_past_runs(job.thread, job.layout.state, job.manifest.epoch, plan.shards)
+    except (InterruptedRunError, LeaseHeldError):
+        raise
+    except ImgsieveError as error:
+        log.warning("what earlier runs left is not tidied away: %s", error)
 
 
 def summarise(job: Job, index: ScratchIndex, plan: Plan, published: PublishResult, downloaded: int) -> RunSummary:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
-from modules.errors import ImgsieveError, LeaseHeldError, StoreAwayError, TransientError
+from modules.errors import ImgsieveError, LeaseHeldError, TransientError
 from modules.io_utils import Lease
 from modules.store_thread import StoreThread
 
@@ -88,7 +88,8 @@ class RunLock:
     def release(self) -> None:
         """Stop to renew and give the lock back; fine when it is lost or was never acquired.
 
-        Where the store is out of reach it runs out by itself: that is logged, so as not to hide how the run ended.
+        Where the store is out of reach, or refuses, it runs out by itself: that is logged, so as not to hide how the
+        run ended.
         """
         if self._renewals is not None:
             self._renewals.cancel()
@@ -97,7 +98,7 @@ class RunLock:
             lease, self._lease = self._lease, None
             try:
                 self._thread.run(lease.release())
-            except (TransientError, StoreAwayError) as error:
+            except ImgsieveError as error:
                 log.warning("the lock is not given back, it runs out in %d s: %s", self._seconds, error)
 
     def __enter__(self) -> RunLock:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.errors import InterruptedRunError, LeaseHeldError, StoreAwayError, TransientError
+from modules.errors import (
+    AccessError,
+    InterruptedRunError,
+    LeaseHeldError,
+    StoreAwayError,
+    StoreError,
+    TransientError,
+)
 from modules.memory_store import MemoryStore
 from modules.state.lock import RunLock
 from modules.store_thread import StoreThread
@@ -228,7 +235,10 @@ def test_release_without_acquire_is_fine(house: House) -> None:
     assert house.store.requests == 0
 
 
-@pytest.mark.parametrize("away", [TransientError("reset"), StoreAwayError("no answer")])
+@pytest.mark.parametrize(
+    "away",
+    [TransientError("reset"), StoreAwayError("no answer"), AccessError("the SAS has expired"), StoreError("409 Other")],
+)
 def test_a_store_out_of_reach_at_the_end_does_not_hide_how_the_run_ended(
     house: House, caplog: pytest.LogCaptureFixture, away: Exception
 ) -> None:
@@ -239,4 +249,4 @@ def test_a_store_out_of_reach_at_the_end_does_not_hide_how_the_run_ended(
     house.store.on_request = fail
     with pytest.raises(InterruptedRunError), house.lock():
         raise InterruptedRunError("interrupted")
-    assert "the lock is not given back, it runs out in 15 s" in caplog.text
+    assert f"the lock is not given back, it runs out in 15 s: {away}" in caplog.text
