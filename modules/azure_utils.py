@@ -20,9 +20,10 @@ from azure.storage.blob import BlobProperties, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, BlobServiceClient, ContainerClient
 
 from modules.azure_access import Access, proxy_for, resolve
+from modules.azure_copy import ServiceCopy, Target
 from modules.azure_errors import NOT_NOW, NOT_YET, THROTTLED, is_unknown_host, refusal, retry_after
 from modules.azure_transport import Transport
-from modules.checksums import found_copied, measure
+from modules.checksums import measure
 from modules.errors import (
     AccessError,
     ConditionFailedError,
@@ -177,7 +178,7 @@ class AzureStore:
         url = self._blob(source).url  # carries the SAS, if one is used
         blob = self._blob(target)
 
-        async def call() -> dict[str, Any]:
+        async def begin() -> dict[str, Any]:
             return await blob.start_copy_from_url(
                 url,
                 source_etag=f'"{source_etag}"',
@@ -185,23 +186,15 @@ class AzureStore:
                 match_condition=MatchConditions.IfMissing,
             )
 
-        try:
-            answer = await self._ask("copy", source, call)
-        except ConditionFailedError:
-            # It may be an earlier attempt that had got there, and only its answer was lost.
-            if (etag := await found_copied(self, source, source_etag, target)) is None:
-                raise
-            return etag
-        state, etag = answer["copy_status"], _plain(answer["etag"])
-        while state == "pending":
-            await self._sleep(1.0)
+        async def start() -> Target:
+            answer = await self._ask("copy", source, begin)
+            return Target(_plain(answer["etag"]), answer["copy_id"], answer["copy_status"], url)
+
+        async def look() -> Target:
             now = await self._ask("copy", target, blob.get_blob_properties)
-            if now.copy.id != answer["copy_id"]:
-                raise StoreError(f"another job copies to {self.address(target)} at the same time")
-            state, etag = now.copy.status, _plain(now.etag)
-        if state != "success":
-            raise StoreError(f"the copy of {self.address(source)} to {self.address(target)} ended as {state}")
-        return etag
+            return Target(_plain(now.etag), now.copy.id, now.copy.status, now.copy.source)
+
+        return await ServiceCopy(self, source, source_etag, target, url, start, look, self._sleep).run()
 
     async def delete(self, key: str, *, if_match: str) -> None:
         """See :meth:`Store.delete`."""

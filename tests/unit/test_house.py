@@ -29,7 +29,14 @@ LAYERS = (
     {"modules.matching", "modules.features", "modules.quality", "modules.state"},
     {"modules.devices", "modules.hardware"},
     {"modules.worker_pool", "modules.bounded_queue"},
-    {"modules.store_thread", "modules.io_utils", "modules.memory_store", "modules.azure_utils", "modules.checksums"},
+    {
+        "modules.store_thread",
+        "modules.io_utils",
+        "modules.memory_store",
+        "modules.azure_utils",
+        "modules.azure_copy",
+        "modules.checksums",
+    },
     {
         "modules.azure_access",
         "modules.azure_errors",
