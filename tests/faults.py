@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -20,6 +20,7 @@ from modules.retry import RetryOptions
 from modules.settings import AzureCredentials
 from tests.azurite import Azurite, connection_string
 
+T = TypeVar("T")
 Fault = Callable[["Proxy", web.Request, bytes], Awaitable[web.StreamResponse]]
 
 
@@ -154,6 +155,21 @@ def play(azurite: Azurite, act: Callable[[Scene], Awaitable[None]], **options: A
             await runner.cleanup()
 
     asyncio.run(main())
+
+
+def behind(proxy: Proxy, work: Callable[[int], T]) -> T:
+    """Run ``work``, which brings a loop of its own, in a thread with the port of a proxy that serves meanwhile."""
+
+    async def main() -> T:
+        runner = web.ServerRunner(web.Server(proxy.handle), shutdown_timeout=0.1)  # type: ignore[arg-type]  # Server gives web.Request too
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            return await asyncio.to_thread(work, runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(main())
 
 
 def open_at(port: int, container: str, time: Time, **options: Any) -> AzureStore:

@@ -139,6 +139,10 @@ class Ledger:
         self._finish(row)
         self._connection.execute("INSERT OR REPLACE INTO adopted VALUES (?)", (row.target,))
 
+    def reopen(self, target: str) -> None:
+        """What lies at an intent's target is no finished copy: if the plan still has it, it is to copy."""
+        self._connection.execute("DELETE FROM listed WHERE target = ?", (target,))
+
     def decide(self) -> None:
         """Set the books against each other; comes once, when all is in."""
         self._connection.executescript(_DECIDE)

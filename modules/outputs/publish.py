@@ -34,6 +34,10 @@ JOURNAL_SECONDS = 20.0
 """How often copies that are done are written down while a batch goes on."""
 
 
+COPY_SECONDS = 10.0
+"""How long a copy under way is waited for when the run is to end; containers grant 30 seconds in all."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishResult:
     """copied, removed: by this attempt. failed: pictures that could not be published; the ledger has them."""
@@ -47,8 +51,8 @@ class Publisher:
     """Carries out a survey.
 
     fence: raises when another job has taken over; asked before every batch. stop: raises when the run is to end, from
-    any thread; copies under way are finished and written down. connections: copies at a time. advance: told of every
-    copy and removal that is over, from any thread. batch: copies of one batch.
+    any thread; copies under way are finished and written down, if they do not take long. connections: copies at a time.
+    advance: told of every copy and removal that is over, from any thread. batch: copies of one batch.
     """
 
     def __init__(
@@ -140,12 +144,31 @@ class Publisher:
                 return None
             try:
                 self._stop()
-                return await act()
+                return await self._unless_late(act())
             except BaseException:
                 self._ended = True
                 raise
             finally:
                 self._advance()
+
+    async def _unless_late(self, act: Coroutine[Any, Any, JournalRow | None]) -> JournalRow | None:
+        """Finish an act, unless the run is to end and it takes long: pending in the service, or waiting for it.
+
+        Its intent is in the journal, so the next start finds out what came of it.
+        """
+        task = asyncio.create_task(act)
+        try:
+            while True:
+                await asyncio.wait({task}, timeout=COPY_SECONDS)
+                if task.done():
+                    break
+                self._stop()
+                if self._ended:
+                    return None
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return task.result()
 
     async def _copy(self, copy: Copy) -> JournalRow | None:
         """Our outdated copy goes first, so that only an empty place is written to."""

@@ -57,13 +57,19 @@ async def _list(store: Store, layout: Layout, ledger: Ledger) -> None:
 
 
 async def _settle(store: Store, ledger: Ledger) -> None:
-    """Adopt what a killed attempt copied without getting to say so."""
+    """Adopt what a killed attempt copied without getting to say so.
+
+    Where the service has not ended a copy, or it failed, an empty blob lies, which no picture is: it is copied to
+    again, and :meth:`Store.copy` finds out what it is.
+    """
     reads = asyncio.Semaphore(_READS)
     unsettled = ledger.unsettled()
     results = await asyncio.gather(*(_is_ours(store, reads, case) for case in unsettled))
     for case, ours in zip(unsettled, results, strict=True):
         if ours:
             ledger.adopt(replace(case.intent, target_etag=case.found.etag))
+        elif case.found.size == 0:
+            ledger.reopen(case.found.key)
 
 
 async def _is_ours(store: Store, reads: asyncio.Semaphore, case: Unsettled) -> bool:

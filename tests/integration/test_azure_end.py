@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from modules.progress import SilentProgress
 from modules.records import RunSummary
 from modules.settings import AzureCredentials, Settings
 from tests.azurite import Azurite, connection_string
-from tests.faults import Proxy, refused
+from tests.faults import Proxy, behind, refused
 from tests.pictures import draw, encode
 
 
@@ -47,19 +46,10 @@ def test_rights_that_end_after_the_result_is_whole_fail_no_run(
     with azurite.service() as service:
         service.get_container_client(container).upload_blob("in/a.jpg", encode(draw(1)))
 
-    async def main() -> tuple[RunSummary, list[str]]:
-        proxy = ExpiringProxy(azurite.port)
-        runner = web.ServerRunner(web.Server(proxy.handle))  # type: ignore[arg-type]  # Server gives web.Request too
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            return await asyncio.to_thread(job, runner.addresses[0][1], container), proxy.refusals
-        finally:
-            await runner.cleanup()
-
-    summary, refusals = asyncio.run(main())
+    proxy = ExpiringProxy(azurite.port)
+    summary = behind(proxy, lambda port: job(port, container))
     assert (summary.pictures, summary.copied, summary.failed) == (1, 1, 0)
-    assert refusals == ["list", "release"]
+    assert proxy.refusals == ["list", "release"]
     assert "what earlier runs left is not tidied away: no access to" in caplog.text
     assert "the lock is not given back, it runs out in 15 s: no access to" in caplog.text
     with azurite.service() as service:
