@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 _POINTER = "imgsieve"
 
+_LARGEST = 1024 * 1024
+"""Bytes of a marker, of which the longest have some thousands; a larger file is none, and is not read."""
+
 
 def check_output_is_ours(thread: StoreThread, layout: Layout) -> None:
     """Raise UsageError before anything is written where it does not belong.
@@ -117,6 +120,9 @@ async def _has_content(store: Store, layout: Layout) -> bool:
 
 async def _read(store: Store, key: str) -> dict[str, Any] | None:
     """A JSON object; empty for anything else, None where there is nothing."""
+    found = await store.stat(key)
+    if found is not None and found.size > _LARGEST:
+        return {}
     try:
         content = await store.read(key)
     except NotFoundError:

@@ -157,6 +157,21 @@ def test_a_file_that_is_called_like_a_marker_marks_nothing(thread: StoreThread, 
     assert not is_marker(thread, "pix/in/odd/_state/manifest.json")
 
 
+def test_a_file_too_large_for_a_marker_is_not_read(thread: StoreThread, store: MemoryStore) -> None:
+    layout = layout_of("mem://pix/in")
+    large = json.dumps({"run_id": "1", "state_of": "x", "more": "x" * 1024 * 1024}).encode()
+    put(thread, "pix/in/odd/_state/manifest.json", large)
+    assert not is_marker(thread, "pix/in/odd/_state/manifest.json")
+    put(thread, "pix/in/_state/manifest.json", large)
+    check_output_is_ours(thread, layout)  # its source is no output
+    assert set(store.reads) == {layout.marker}  # which is not there
+    store.reads.clear()
+    put(thread, layout.marker, large)
+    with pytest.raises(UsageError, match=r"is damaged or was made by another tool"):
+        check_output_is_ours(thread, layout)
+    assert store.reads == []
+
+
 def test_a_marker_that_cannot_be_read_is_none_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "manifest.json").symlink_to("manifest.json")
     with closing(StoreThread(FolderStore())) as owner:
