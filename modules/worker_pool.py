@@ -300,5 +300,10 @@ class WorkerPool:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.stop()
-        for worker in list(self._all):
-            worker.kill()
+        # One at work comes back, as None, when the thread that waits for its answer has seen it end and closed it.
+        # Two who close one may close another file, which has got its number by then.
+        for worker in [self._idle.get() for _ in range(self.workers)]:
+            if worker is not None:
+                worker.kill()
+        for _ in range(self.workers):
+            self._idle.put(None)  # whoever still waits for one gets Aborted

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from modules.bounded_queue import Aborted
-from modules.worker_pool import WorkerCrashedError, WorkerPool
+from modules.worker_pool import WorkerCrashedError, WorkerPool, _Worker
 
 
 def mark(folder: Path) -> None:
@@ -86,3 +88,38 @@ def test_a_task_that_computes_for_too_long_is_late_and_so_is_one_that_waits() ->
         for function in (work, time.sleep):
             with pytest.raises(WorkerCrashedError, match=r"took longer than 0\.5 s"):
                 pool.run(function, 3600.0, timeout=0.5)
+
+
+def wait_for_ever(mark: Path) -> None:
+    """In a worker process: says that it is at work, and never ends."""
+    mark.touch()
+    threading.Event().wait()
+
+
+def test_processes_at_work_are_closed_by_those_who_wait_for_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closers: list[str] = []
+    kill, exit_code = _Worker.kill, _Worker.exit_code
+
+    def noted(close: Callable[[_Worker], int | None]) -> Callable[[_Worker], int | None]:
+        def closing(worker: _Worker) -> int | None:
+            closers.append(threading.current_thread().name)
+            return close(worker)
+
+        return closing
+
+    monkeypatch.setattr(_Worker, "kill", noted(kill))
+    monkeypatch.setattr(_Worker, "exit_code", noted(exit_code))
+    with ThreadPoolExecutor(2, thread_name_prefix="caller") as threads:
+        with WorkerPool(3, no_setup) as pool:
+            pool.run(os.getpid, timeout=60.0)
+            runs = [threads.submit(pool.run, wait_for_ever, tmp_path / str(n), timeout=60.0) for n in range(2)]
+            while len(list(tmp_path.iterdir())) < 2:
+                assert not any(run.done() for run in runs)
+        for run in runs:
+            with pytest.raises(Aborted):
+                run.result()
+    assert sorted(name.partition("_")[0] for name in closers) == ["caller", "caller"]
+    with pytest.raises(Aborted):
+        pool.run(os.getpid, timeout=60.0)
