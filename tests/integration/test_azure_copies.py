@@ -22,6 +22,20 @@ def told(status: str) -> Fault:
     return answer
 
 
+def test_a_pending_copy_is_waited_for(azurite: Azurite) -> None:
+    async def act(scene: Scene) -> None:
+        etag = await scene.store.write(scene.key("a"), b"picture")
+        scene.proxy.faults = {"PUT": [told("pending")], "HEAD": [told("pending")]}
+        copied = await scene.store.copy(scene.key("a"), scene.key("b"), source_etag=etag)
+        assert (await scene.store.read(scene.key("b"), if_match=copied)).data == b"picture"
+        assert scene.time.slept == [1.0, 1.0]
+        scene.proxy.faults = {"PUT": [told("pending")], "HEAD": [told("failed")]}
+        with pytest.raises(StoreError, match="ended as failed"):
+            await scene.store.copy(scene.key("a"), scene.key("c"), source_etag=etag)
+
+    play(azurite, act)
+
+
 def test_a_copy_that_fails_leaves_nothing_behind(azurite: Azurite) -> None:
     async def act(scene: Scene) -> None:
         store, source, target = scene.store, scene.key("a"), scene.key("b")

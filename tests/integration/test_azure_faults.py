@@ -8,7 +8,6 @@ from hashlib import md5
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
@@ -26,7 +25,6 @@ from modules.retry import AgainError
 from tests.azurite import ACCOUNT, KEY, Azurite, connection_string, endpoint, free_port
 from tests.faults import (
     Fault,
-    Proxy,
     Scene,
     Time,
     answer_lost,
@@ -182,28 +180,6 @@ def test_lost_answers_of_conditional_requests_are_recognised(azurite: Azurite) -
         with pytest.raises(LeaseHeldError):
             await store.lease(scene.key("lock"), 15)
         await lease.release()
-
-    play(azurite, act)
-
-
-def test_a_pending_copy_is_waited_for(azurite: Azurite) -> None:
-    def told(status: str) -> Fault:
-        async def answer(proxy: Proxy, request: web.Request, body: bytes) -> web.StreamResponse:
-            code, headers, data = await proxy.forward(request, body)
-            headers["x-ms-copy-status"] = status
-            return web.Response(status=code, headers=headers, body=data)
-
-        return answer
-
-    async def act(scene: Scene) -> None:
-        etag = await scene.store.write(scene.key("a"), b"picture")
-        scene.proxy.faults = {"PUT": [told("pending")], "HEAD": [told("pending")]}
-        copied = await scene.store.copy(scene.key("a"), scene.key("b"), source_etag=etag)
-        assert (await scene.store.read(scene.key("b"), if_match=copied)).data == b"picture"
-        assert scene.time.slept == [1.0, 1.0]
-        scene.proxy.faults = {"PUT": [told("pending")], "HEAD": [told("failed")]}
-        with pytest.raises(StoreError, match="ended as failed"):
-            await scene.store.copy(scene.key("a"), scene.key("c"), source_etag=etag)
 
     play(azurite, act)
 

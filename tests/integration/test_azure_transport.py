@@ -119,6 +119,7 @@ def test_a_store_that_no_proxy_names_is_reached_without_one(
         monkeypatch.setenv("no_proxy", spared)
         store = open_at(scene.proxy.port, scene.container, scene.time)
         await store.check(scene.key(""))
+        assert scene.proxy.seen["GET"] == 1
         await store.close()
 
     play(azurite, act)

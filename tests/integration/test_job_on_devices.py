@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import pipeline
-from modules.devices import Device
 from modules.errors import RetryLaterError, UsageError
 from modules.features.model_base import ModelExtractor
 from modules.progress import SilentProgress
 from modules.records import Float32Array, RunSummary, UInt8Array
 from modules.settings import AzureCredentials, Settings
+from tests.lost_devices import lose_gpu
 from tests.pictures import collection
 from tests.weights import SMALL_CLIP, SMALL_TIMM, save_clip, save_timm
 
@@ -162,27 +162,7 @@ def test_stand_in_takes_over_from_a_gpu_that_is_lost(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A replica that raises what torch raises stands for the GPU; all else is the real thing."""
-    import torch
-
-    gpu = Device("cuda:0", "float32", 8, 1)
-    on_gpu: list[ModelExtractor] = []
-    setup = ModelExtractor.setup
-
-    def set_up(self: ModelExtractor, device: Device) -> None:
-        if device.is_gpu:
-            on_gpu.append(self)
-        else:
-            setup(self, device)
-
-    def lose_gpu(extractor: ModelExtractor, batch: UInt8Array) -> None:
-        if any(one is extractor for one in on_gpu):
-            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(ModelExtractor, "setup", set_up)
-    monkeypatch.setattr("modules.job.devices_for", lambda *args, **kwargs: [gpu])
-    monkeypatch.setattr("modules.stages.embed.take", lambda device: None)
-    failing(monkeypatch, lose_gpu)
+    lose_gpu(monkeypatch)
     summary = runs("lost")
     assert summary.failed == 0
     assert "no other device is left, the CPU goes on" in caplog.text
