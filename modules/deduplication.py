@@ -12,13 +12,14 @@ import numpy as np
 from modules.features.catalogue import EMBEDDED
 from modules.matching.candidates import REACHES, Reach, Rows, Search, Vectors
 from modules.matching.common_ground import standing, unsettled
+from modules.matching.fingerprint import MATCHER_FINGERPRINT
 from modules.matching.groups import Grouping, assign, bridges
 from modules.matching.ledger import Ledger, Pairs
 from modules.matching.local_neighbours import LocalCodes
 from modules.matching.relations import Verdicts
 from modules.matching.scenes import SceneVerifier
 from modules.matching.thresholds import Thresholds
-from modules.matching.verdicts import MATCHER_FINGERPRINT, verify_pair, verify_pairs
+from modules.matching.verdicts import verify_pair, verify_pairs
 from modules.records import Effort, Kind, Pictures
 
 __all__ = ["MATCHER_FINGERPRINT", "Grouping", "match", "same_picture", "same_scene", "verify_pair", "verify_pairs"]
