@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modules.features import base
 from modules.matching import agreement, fingerprint, registration, verdicts
 from modules.matching.fingerprint import DECIDING, digest
 from modules.records import Grade
@@ -99,5 +100,5 @@ def test_every_module_that_verdicts_are_made_with_is_counted() -> None:
 
 
 def test_the_fingerprint_hangs_on_version_and_numbers() -> None:
-    of_today = fingerprint.base.fingerprint("matcher", verdicts.VERSION, digest(DECIDING))
+    of_today = base.fingerprint("matcher", verdicts.VERSION, digest(DECIDING))
     assert of_today == fingerprint.MATCHER_FINGERPRINT
