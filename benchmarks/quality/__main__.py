@@ -3,11 +3,15 @@
     python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
                                  [--features NAME,... [--features NAME,...]] [--weights NAME=FILE]
                                  [--peers VENV] [--blanks N] [--seed N] [--keep FOLDER]
+                                 [--without-held-out] [--write-baseline FILE] [--against FILE]
 
 Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits
 of ``tests/edits.py`` and exact copies, and hard negatives. Runs ``main.py`` on it, and the peers that are installed in
 the environment VENV (``python -m venv VENV && VENV/bin/pip install -r benchmarks/peers.txt``), and holds what they
 report against the truth. To tune, take one half of the photographs; to report, the other one.
+
+``--write-baseline`` keeps the figures in a file; ``--against`` ends with 1, and a line for each, where figures are
+worse than in such a file: outside of their 95 % interval there, on the worse side.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.held_out import held_out
+from benchmarks.quality.baseline import Baseline, Conditions, figures_of
 from benchmarks.quality.build import Wanted, build
 from benchmarks.quality.contenders import Answer, ask_ours, ask_peer, installed_peers
 from benchmarks.quality.page import page
@@ -48,15 +54,42 @@ def main() -> None:
         copies = sum(row.is_copy for row in rows)
         negatives = len(rows) - originals - copies
         print(f"{len(rows):,} pictures: {originals} originals, {copies:,} copies, {negatives:,} hard negatives\n")
+        conditions = {**_conditions(asked), "pictures": [originals, copies, negatives]}
+        baseline = _baseline(asked, conditions)
         judged = [(answer, score(rows, answer.groups, answer.best)) for answer in _answers(asked, folder)]
         print("\n".join(page(judged, len(rows))))
+        figures = [figure for answer, found in judged for figure in figures_of(answer.name, found)]
+        if asked.write_baseline is not None:
+            Baseline(conditions, figures).save(asked.write_baseline)
+        complaints = [] if baseline is None else list(baseline.complaints(figures))
+    if complaints:
+        sys.exit("\n".join(complaints))
+
+
+def _conditions(asked: argparse.Namespace) -> dict[str, object]:
+    """The options that say what is measured."""
+    named = "half", "photos", "edits", "negatives", "blanks", "effort", "features", "seed", "without_held_out"
+    return {"self_made": asked.folder is None, **{name: getattr(asked, name) for name in named}}
+
+
+def _baseline(asked: argparse.Namespace, conditions: Conditions) -> Baseline | None:
+    """What to compare with, None for nothing: looked at before anything takes long."""
+    if asked.against is None:
+        return None
+    try:
+        baseline = Baseline.load(asked.against)
+        baseline.refuse_other(conditions)
+    except (OSError, ValueError) as error:
+        sys.exit(f"--against {asked.against}: {error}")
+    return baseline
 
 
 def _build(asked: argparse.Namespace, photos: Path, folder: Path) -> list[Row]:
     found = find_photographs(photos, asked.half, asked.seed)
     count = asked.photos if asked.photos is not None else int(SHARE * len(found))
+    without = held_out("edits") if asked.without_held_out else frozenset[str]()
     try:
-        return build(folder, found, Wanted(count, asked.edits, asked.negatives, asked.blanks), asked.seed)
+        return build(folder, found, Wanted(count, asked.edits, asked.negatives, asked.blanks, without), asked.seed)
     except ValueError as error:
         sys.exit(f"{photos}: {error}")
 
@@ -95,6 +128,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave pictures, truth.csv and reports there")
+    parser.add_argument("--without-held-out", action="store_true", help="none of the edits that held_out.toml names")
+    parser.add_argument("--write-baseline", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="end with 1 where figures are worse than there")
     asked = parser.parse_args()
     if asked.peers is not None and not (asked.peers / "bin/python").exists():
         parser.error(f"--peers {asked.peers}: there is no bin/python in it; name an environment made by python -m venv")

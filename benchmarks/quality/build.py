@@ -22,12 +22,16 @@ PLAIN = (".jpg", ".jpeg")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How large a set is: photographs with copies (the others go into negatives), and edits of each."""
+    """How large a set is: photographs with copies (the others go into negatives), and edits of each.
+
+    ``without``: names of edits that are not dealt.
+    """
 
     photos: int
     edits: int
     per_family: int = 12
     blanks: int = 1000
+    without: frozenset[str] = frozenset()
 
 
 def build(folder: Path, photos: Sequence[Path], wanted: Wanted, seed: int) -> list[Row]:
@@ -45,7 +49,7 @@ def build(folder: Path, photos: Sequence[Path], wanted: Wanted, seed: int) -> li
         )
     images = folder / "images"
     images.mkdir(parents=True)
-    deck = [EXACT, *EDITS]
+    deck = [EXACT, *(name for name in EDITS if name not in wanted.without)]
     random.Random(seed).shuffle(deck)
     rows: list[Row] = []
     for number, photo in enumerate(photos[: wanted.photos]):

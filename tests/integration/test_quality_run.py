@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.quality import truth
+from benchmarks.quality.baseline import Baseline, Figure
 from tests.command import CLEAN, ROOT
 from tests.drawings import leaves
 
@@ -60,3 +63,60 @@ def test_too_few_photographs_are_one_clear_line(tmp_path: Path) -> None:
     assert ended.returncode != 0
     assert ended.stderr.count("\n") == 1
     assert "too few photographs, 1 for 0 originals" in ended.stderr
+
+
+def measured(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The smallest set there is: one photograph, one copy."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(5):
+        leaves(number, (320, 240)).save(photos / f"{number}.jpg", quality=92)
+    size = ["--photos", "1", "--edits", "1", "--negatives", "0", "--blanks", "0", "--effort", "balanced"]
+    command = [sys.executable, "-m", "benchmarks.quality", str(photos), *size, *options]
+    return subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, timeout=240, check=False)
+
+
+SMALLEST = {
+    "self_made": False,
+    "half": None,
+    "photos": 1,
+    "edits": 1,
+    "negatives": 0,
+    "blanks": 0,
+    "effort": ["balanced"],
+    "features": None,
+    "seed": 0,
+    "without_held_out": False,
+    "pictures": [1, 1, 0],
+}
+
+
+def test_a_figure_that_is_gone_ends_the_run_with_1_after_the_new_ones_were_kept(tmp_path: Path) -> None:
+    Baseline(SMALLEST, [Figure("balanced: older copies found", 3, 4, True)]).save(tmp_path / "old.json")
+    ended = measured(tmp_path, "--against", str(tmp_path / "old.json"), "--write-baseline", str(tmp_path / "new.json"))
+    assert ended.returncode == 1
+    assert ended.stderr == "worse: balanced: older copies found: not measured, in the baseline 3 of 4 (0.7500)\n"
+    found = Baseline.load(tmp_path / "new.json")
+    assert found.conditions == SMALLEST
+    copies = [figure for figure in found.figures if figure.name.startswith("balanced: ") and "copies" in figure.name]
+    assert [figure.tries for figure in copies] == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        ("{}", "is no baseline"),
+        ('{"conditions": {"edits": 9}, "figures": []}', "edits 9 not 1"),
+    ],
+)
+def test_a_baseline_that_cannot_be_compared_with_is_one_clear_line(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "old.json").write_text(content)
+    ended = measured(tmp_path, "--against", str(tmp_path / "old.json"))
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert said in ended.stderr
+    assert "copies found" not in ended.stdout
