@@ -1,0 +1,51 @@
+"""Pictures that resemble each other and are not the same, made anew with any seed: see ``docs/benchmarks.md``.
+
+``FAMILIES`` has a scene function for each kind; ``held_out()`` names those that nothing may be tuned on.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from PIL import Image
+
+from benchmarks.lookalikes import bursts
+from benchmarks.lookalikes.base import Photos, Scene, Setup, scene_of
+
+#: Names what is held out, and keeps the log of every run that showed its figures.
+HELD_OUT = Path(__file__).resolve().parents[1] / "held_out.toml"
+
+_SETUPS: dict[str, Setup] = {
+    "burst-moved": bursts.burst_moved,
+    "burst-small": bursts.burst_small,
+    "burst-camera": bursts.burst_camera,
+    "burst-zoom": bursts.burst_zoom,
+    "burst-light": bursts.burst_light,
+}
+FAMILIES: Mapping[str, Scene] = MappingProxyType({name: scene_of(setup) for name, setup in _SETUPS.items()})
+
+
+def held_out(path: Path = HELD_OUT) -> frozenset[str]:
+    """The families of look-alikes that no rule, weight or number may be fitted to or chosen by."""
+    return frozenset(tomllib.loads(path.read_text(encoding="utf-8"))["lookalikes"])
+
+
+def pair(family: str, seed: int, number: int, photos: Photos) -> tuple[Image.Image, Image.Image]:
+    """Two different pictures of one scene, which hang on the arguments alone: pairs can be made in any order.
+
+    Raises:
+        KeyError: no such family.
+        ValueError: the family is made of photographs, and there are none.
+    """
+    first, second = FAMILIES[family](random.Random(f"{family} {seed} {number}"), 2, photos)
+    return first, second
+
+
+def pairs(family: str, seed: int, count: int, photos: Photos) -> Iterator[tuple[Image.Image, Image.Image]]:
+    """``count`` pairs of different pictures, each of a scene of its own; raises as ``pair`` does."""
+    for number in range(count):
+        yield pair(family, seed, number, photos)
