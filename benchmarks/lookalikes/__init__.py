@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from PIL import Image
 
-from benchmarks.lookalikes import bursts
+from benchmarks.lookalikes import bursts, documents, portraits, sheets
 from benchmarks.lookalikes.base import Photos, Scene, Setup, scene_of
 
 #: Names what is held out, and keeps the log of every run that showed its figures.
@@ -25,6 +25,15 @@ _SETUPS: dict[str, Setup] = {
     "burst-camera": bursts.burst_camera,
     "burst-zoom": bursts.burst_zoom,
     "burst-light": bursts.burst_light,
+    "faces": portraits.faces,
+    "expressions": portraits.expressions,
+    "frames": portraits.frames,
+    "receipts": documents.receipts,
+    "forms": documents.forms,
+    "text-pages": documents.text_pages,
+    "blanks": documents.blanks,
+    "calendars": sheets.calendars,
+    "sheet-music": sheets.sheet_music,
 }
 FAMILIES: Mapping[str, Scene] = MappingProxyType({name: scene_of(setup) for name, setup in _SETUPS.items()})
 

@@ -15,6 +15,7 @@ from benchmarks.lookalikes.base import (
     Setting,
     area,
     box,
+    canvas,
     clouds,
     colour,
     compressed,
@@ -22,6 +23,7 @@ from benchmarks.lookalikes.base import (
     disc,
     grain,
     laid,
+    line,
     lit,
     numbers,
     text,
@@ -100,7 +102,7 @@ def _outline(rng: random.Random, width: int, height: int) -> Floats:
             [width / 2 * (1 + radius * np.cos(angles)), height / 2 * (1 + radius * np.sin(angles))], axis=1
         )
         area(mask, [(float(x), float(y)) for x, y in points], 255)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.6, 1.3)), np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.6, 1.3)) / 255, np.float32)
 
 
 def _put(ground: UInt8Array, subject: Subject, at: tuple[float, float], shade: float = 0.0) -> None:
@@ -166,7 +168,7 @@ def _vehicle(rng: random.Random, width: float) -> Subject:
         box(part, (x * w, 0.55 * h, (x + 0.18) * w, 0.66 * h), lamp)
     small = (w // scale, h // scale)
     shrunk = [cv2.resize(one, small, interpolation=cv2.INTER_AREA) for one in (part, cover[..., 0])]
-    return Subject(np.asarray(shrunk[0], np.uint8), np.asarray(shrunk[1], np.float32) / 255)
+    return Subject(np.asarray(shrunk[0], np.uint8), np.asarray(shrunk[1] / 255, np.float32))
 
 
 def burst_small(rng: random.Random, photos: Photos) -> Setting:
@@ -176,7 +178,7 @@ def burst_small(rng: random.Random, photos: Photos) -> Setting:
     near, far = [(rng.uniform(0, 1), rng.uniform(0.6, 0.95)), (rng.uniform(0.2, 0.8), rng.uniform(0.15, 0.5))]
     kind = rng.choice(["cars", "cars", "one", "things"])
     if kind == "cars":
-        _road(ground, near, far)
+        _road(rng, ground, near, far)
     if rng.random() < 0.4:
         mark = f"CAM {rng.randint(1, 99)} {rng.choice('NSEW')}"
         text(ground, (8, 22), mark, 16, (255, 255, 255), face="uni", weight=600)
@@ -200,13 +202,23 @@ def burst_small(rng: random.Random, photos: Photos) -> Setting:
     return Setting(draw, _camera(rng).finish)
 
 
-def _road(ground: UInt8Array, near: tuple[float, float], far: tuple[float, float]) -> None:
+def _road(rng: random.Random, ground: UInt8Array, near: tuple[float, float], far: tuple[float, float]) -> None:
+    """Asphalt with lanes that runs from ``near`` to ``far`` (shares of width and height), in place."""
     height, width = ground.shape[:2]
-    over = ground.copy()
+    over = canvas((width, height), (rng.randint(95, 150),) * 3)
+    over = grain(rng, over, 5)
+    cover = np.zeros((height, width), np.float32)
     corners = [(near[0] - 0.16, near[1] + 0.1), (near[0] + 0.16, near[1] + 0.1), (far[0] + 0.04, far[1])]
     corners.append((far[0] - 0.04, far[1]))
-    area(over, [(x * width, y * height) for x, y in corners], (118, 116, 112))
-    ground[:] = laid(ground, over, np.full((height, width), 0.8, np.float32))
+    area(cover, [(x * width, y * height) for x, y in corners], 1.0)
+    for lane in (-0.13, 0.0, 0.13):
+        for step in range(0, 12, 1 if lane else 2):
+            ends = []
+            for depth in (step / 12, (step + 1) / 12):
+                x = near[0] + (far[0] - near[0]) * depth + lane * (1 - 0.75 * depth)
+                ends.append((x * width, (near[1] + 0.1 + (far[1] - near[1] - 0.1) * depth) * height))
+            line(over, ends, (215, 215, 205), 1 + (step < 4))
+    ground[:] = laid(ground, over, cv2.GaussianBlur(cover, (0, 0), 1.0))
 
 
 def burst_camera(rng: random.Random, photos: Photos) -> Setting:
@@ -224,10 +236,10 @@ def burst_camera(rng: random.Random, photos: Photos) -> Setting:
     for _ in range(rng.randint(0, 2)):
         layers.append(_standing(rng, photos, wide))
         depths.append(rng.uniform(0.6, 1.0))
-    reach = rng.uniform(0.02, 0.09) * size[0]
+    reach = rng.uniform(0.03, 0.09) * size[0]
 
     def draw(rng: random.Random) -> UInt8Array:
-        x, y, zoom = reach * rng.uniform(-1, 1), 0.4 * reach * rng.uniform(-1, 1), rng.uniform(0, 0.06)
+        (x, y), zoom = _stand(rng, reach), rng.uniform(0, 0.04)
         shown = np.zeros((wide[1], wide[0], 3), np.uint8)
         for (picture, cover), depth in zip(layers, depths, strict=True):
             matrix = cv2.getRotationMatrix2D((wide[0] / 2, wide[1] / 2), 0, 1 + zoom * depth)
@@ -237,6 +249,12 @@ def burst_camera(rng: random.Random, photos: Photos) -> Setting:
         return np.ascontiguousarray(shown[margin:-margin, margin:-margin])
 
     return Setting(draw, _camera(rng).finish)
+
+
+def _stand(rng: random.Random, reach: float) -> tuple[float, float]:
+    """Where a camera stands, pixels: one of places so far apart that near things are seen to move on their own."""
+    angle, radius = rng.randrange(8) * np.pi / 4, reach * rng.choice([0.5, 1])
+    return radius * float(np.cos(angle)), 0.5 * radius * float(np.sin(angle))
 
 
 def _skyline(rng: random.Random, size: tuple[int, int], level: float) -> Floats:
@@ -277,10 +295,10 @@ def _relief(rng: random.Random, photos: Photos, size: tuple[int, int]) -> Callab
         thing = cv2.GaussianBlur(thing, (0, 0), rng.uniform(1.5, 6))
         near = near + thing * rng.uniform(0.2, 0.5)
     across, down = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    reach = rng.uniform(0.02, 0.07) * width
+    reach = rng.uniform(0.03, 0.08) * width
 
     def draw(rng: random.Random) -> UInt8Array:
-        x, y = reach * rng.uniform(-1, 1), 0.3 * reach * rng.uniform(-1, 1)
+        x, y = _stand(rng, reach)
         return np.asarray(
             cv2.remap(ground, across + x * near, down + y * near, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101),
             np.uint8,

@@ -115,7 +115,7 @@ def lines(rng: random.Random, count: int, letters: int, language: str = "en") ->
 
 def price(rng: random.Random, most: float = 120) -> float:
     """A sum as goods have it."""
-    return round(rng.uniform(0.5, most) ** rng.choice([0.7, 1.0]), 2)
+    return round(rng.uniform(0.5, most) * rng.choice([0.2, 1.0]), 2)
 
 
 def date(rng: random.Random, form: str) -> str:
