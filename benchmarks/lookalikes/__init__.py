@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from PIL import Image
 
-from benchmarks.lookalikes import bursts, documents, portraits, sheets
+from benchmarks.lookalikes import bursts, charts, documents, drawings, portraits, screens, sheets
 from benchmarks.lookalikes.base import Photos, Scene, Setup, scene_of
 
 #: Names what is held out, and keeps the log of every run that showed its figures.
@@ -34,6 +34,15 @@ _SETUPS: dict[str, Setup] = {
     "blanks": documents.blanks,
     "calendars": sheets.calendars,
     "sheet-music": sheets.sheet_music,
+    "app-screens": screens.app_screens,
+    "feed": screens.feed,
+    "web-pages": screens.web_pages,
+    "charts": charts.charts,
+    "boards": charts.boards,
+    "maps": charts.maps,
+    "icons": drawings.icons,
+    "flags": drawings.flags,
+    "transparent": drawings.transparent,
 }
 FAMILIES: Mapping[str, Scene] = MappingProxyType({name: scene_of(setup) for name, setup in _SETUPS.items()})
 

@@ -33,6 +33,11 @@ VISIBLE = 20
 _TRIES = 24
 _SCENES = 12
 
+#: Standard deviation of the sum of two even bytes: (256 ** 2 - 1) / 12 each.
+_TWO_BYTES = 104.5
+#: Cubic interpolation is for small pictures, where it shows: it takes four times as long as linear one.
+_SMALL = 300_000
+
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 
@@ -107,7 +112,9 @@ def colour(rng: random.Random, low: int = 0, high: int = 255) -> Colour:
 
 def canvas(size: tuple[int, int], ground: Colour = WHITE) -> UInt8Array:
     """uint8 (h, w, 3) of one colour; size is (w, h)."""
-    return np.full((size[1], size[0], 3), ground, np.uint8)
+    picture = np.empty((size[1], size[0], 3), np.uint8)
+    cv2.rectangle(picture, (0, 0), size, ground, -1)
+    return picture
 
 
 def cut(rng: random.Random, photos: Photos, size: tuple[int, int], least: float = 0.5) -> UInt8Array:
@@ -146,10 +153,12 @@ def text(
     align: str = "left",
 ) -> None:
     """Write on a picture, in place. at: (x, y) of the base line; size: pixels an em; face: sans, italic or uni."""
-    flags = {"left": cv2.PUT_TEXT_ALIGN_LEFT, "centre": cv2.PUT_TEXT_ALIGN_CENTER, "right": cv2.PUT_TEXT_ALIGN_RIGHT}
     # The weight is always given: a face keeps that of the call before.
-    place = round(at[0]), round(at[1])
-    cv2.putText(picture, words, place, ink, _face(face), round(size), weight, flags[align])
+    place, size = (round(at[0]), round(at[1])), round(size)
+    if align != "left":
+        wide = cv2.getTextSize((0, 0), words, (0, 0), _face(face), size, weight)[2]
+        place = place[0] - (wide if align == "right" else wide // 2), place[1]
+    cv2.putText(picture, words, place, ink, _face(face), size, weight)
 
 
 def mono(picture: UInt8Array, at: tuple[float, float], words: str, size: float, ink: Colour = BLACK) -> None:
@@ -212,10 +221,13 @@ def clouds(rng: random.Random, size: tuple[int, int], cells: int) -> Floats:
 def grain(rng: random.Random, picture: UInt8Array, deviation: float, cell: float = 1.0) -> UInt8Array:
     """Noise as a sensor makes it, of one ``deviation`` in grey values; ``cell`` pixels wide."""
     height, width = picture.shape[:2]
-    noise = numbers(rng).standard_normal((max(1, round(height / cell)), max(1, round(width / cell))), np.float32)
+    shape = 2, max(1, round(height / cell)), max(1, round(width / cell))
+    # The sum of two even distributions is normal enough for a grain, and quicker.
+    first, second = numbers(rng).integers(0, 256, shape, np.uint8)
+    share = deviation / _TWO_BYTES
+    noise = cv2.addWeighted(first, share, second, share, -255 * share, dtype=cv2.CV_32F)
     if noise.shape != (height, width):
-        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR) * 1.3
-    noise *= deviation
+        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.add(picture, _each_channel(picture, noise), dtype=cv2.CV_8U), np.uint8)
 
 
@@ -231,10 +243,9 @@ def turned(
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, zoom)
     matrix[:, 2] += shift
     edge = cv2.BORDER_REFLECT_101 if fill is None else cv2.BORDER_CONSTANT
-    return np.asarray(
-        cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=edge, borderValue=fill or 0),
-        np.uint8,
-    )
+    how = cv2.INTER_CUBIC if height * width < _SMALL else cv2.INTER_LINEAR
+    moved = cv2.warpAffine(picture, matrix, (width, height), flags=how, borderMode=edge, borderValue=fill or 0)
+    return np.asarray(moved, np.uint8)
 
 
 def lit(picture: UInt8Array, gain: float | Floats) -> UInt8Array:
