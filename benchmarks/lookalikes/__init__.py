@@ -52,18 +52,25 @@ def held_out(path: Path = HELD_OUT) -> frozenset[str]:
     return frozenset(tomllib.loads(path.read_text(encoding="utf-8"))["lookalikes"])
 
 
-def pair(family: str, seed: int, number: int, photos: Photos) -> tuple[Image.Image, Image.Image]:
-    """Two different pictures of one scene, which hang on the arguments alone: pairs can be made in any order.
+def pictures(family: str, seed: int, number: int, count: int, photos: Photos) -> list[Image.Image]:
+    """``count`` different pictures of one scene, which hang on the arguments alone: scenes can be made in any order.
+
+    Modes are L, RGB or, in ``transparent``, RGBA.
 
     Raises:
         KeyError: no such family.
-        ValueError: the family is made of photographs, and there are none.
+        ValueError: the family is made of photographs, and there are none or too few.
     """
-    first, second = FAMILIES[family](random.Random(f"{family} {seed} {number}"), 2, photos)
+    return FAMILIES[family](random.Random(f"{family} {seed} {number}"), count, photos)
+
+
+def pair(family: str, seed: int, number: int, photos: Photos) -> tuple[Image.Image, Image.Image]:
+    """Two different pictures of one scene; raises as ``pictures`` does."""
+    first, second = pictures(family, seed, number, 2, photos)
     return first, second
 
 
 def pairs(family: str, seed: int, count: int, photos: Photos) -> Iterator[tuple[Image.Image, Image.Image]]:
-    """``count`` pairs of different pictures, each of a scene of its own; raises as ``pair`` does."""
+    """``count`` pairs of different pictures, each of a scene of its own; raises as ``pictures`` does."""
     for number in range(count):
         yield pair(family, seed, number, photos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -103,7 +104,7 @@ def _pie(shown: UInt8Array, data: _Values, names: list[str], ink: Colour, inks: 
     values = np.cumsum([0.0, *data[0][:6]])
     angles = -90 + 360 * values / values[-1]
     centre, radius = (round(0.4 * width), round(0.55 * height)), round(0.36 * min(height, 0.9 * width))
-    for number, (start, end) in enumerate(zip(angles[:-1], angles[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(angles)):
         cv2.ellipse(shown, centre, (radius, radius), 0, float(start), float(end), inks[number], -1, cv2.LINE_AA)
         y = (0.25 + 0.09 * number) * height
         box(shown, (0.76 * width, y - 0.04 * height, 0.8 * width, y), inks[number])

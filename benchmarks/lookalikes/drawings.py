@@ -25,8 +25,8 @@ from benchmarks.lookalikes.base import (
 )
 from modules.records import UInt8Array
 
-#: Signs of the font that icons are made of.
-_SIGNS = "★☀☂☎♀♂♠♣♥♦♪♫✓✗✿❀→←↑↓■▲▼◆●○◎◇□△▽§&@#%$€£¥+−×÷=?!ABDEGHKMNPQRSTWXZ2345679"
+#: Signs of the font that icons are made of; none is another one turned or mirrored, for that would be one picture.
+_SIGNS = "★☀☂☎♀♠♣♥♫✓✗✿❀→■▲●○◎◇△§&@#%$€£¥+÷=?!ADEGHKMNPQRSTX2345679"
 _FLAG_COLOURS: tuple[Colour, ...] = (
     *((200, 16, 46), (0, 56, 168), (255, 205, 0), (0, 122, 61), (255, 255, 255), (0, 0, 0)),
     *((0, 106, 167), (255, 130, 0), (117, 178, 221), (141, 27, 61), (0, 151, 169)),
@@ -89,19 +89,24 @@ def flags(rng: random.Random, photos: Photos) -> Setting:
     """Flags of one design in other colours, or with one colour or sign changed."""
     size = rng.choice([(300, 200), (450, 300), (640, 320), (150, 100), (900, 600), (48, 32)])
     design = rng.choice([_across, _down, _cross, _wedge, _sign])
-    one, first = rng.random() < 0.4, rng.sample(_FLAG_COLOURS, 4)
+    one, first = rng.random() < 0.4, _tones(rng)
 
     def draw(rng: random.Random) -> UInt8Array:
         shown = canvas(size)
-        colours = rng.sample(_FLAG_COLOURS, 4)
+        colours = _tones(rng)
         if one:
             number = rng.randrange(3)
-            left = [tone for tone in _FLAG_COLOURS if tone not in first]
-            colours = [rng.choice(left) if place == number else tone for place, tone in enumerate(first)]
+            colours = [colours[place] if place == number else tone for place, tone in enumerate(first)]
         design(shown, colours)
         return shown
 
     return Setting(draw, unchanged)
+
+
+def _tones(rng: random.Random) -> list[Colour]:
+    """Three colours. The outer ones are of two sets, so that no flag is another one upside down."""
+    first, third = rng.choice(_FLAG_COLOURS[::2]), rng.choice(_FLAG_COLOURS[1::2])
+    return [first, rng.choice([tone for tone in _FLAG_COLOURS if tone not in (first, third)]), third]
 
 
 def _across(shown: UInt8Array, colours: list[Colour]) -> None:
@@ -183,7 +188,9 @@ def _signature(rng: random.Random, side: int) -> _Paint:
         layer = canvas((side, side), (0, 0, 0))
         steps = np.linspace(0, 1, 160)
         waves = [(rng.uniform(0.02, 0.12), rng.uniform(5, 60), rng.uniform(0, 6)) for _ in range(4)]
-        y = 0.5 + sum(height * np.sin(pace * steps + phase) for height, pace, phase in waves)
+        y = np.full_like(steps, 0.5)
+        for height, pace, phase in waves:
+            y += height * np.sin(pace * steps + phase)
         x = 0.1 + 0.8 * steps + 0.04 * np.sin(40 * steps + waves[0][2])
         line(layer, [(float(a) * side, float(b) * side) for a, b in zip(x, y, strict=True)], WHITE, thick)
         return layer[..., 0], None

@@ -2,8 +2,9 @@
 
     python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
                                  [--features NAME,... [--features NAME,...]] [--weights NAME=FILE]
-                                 [--peers VENV] [--blanks N] [--seed N] [--keep FOLDER]
-                                 [--without-held-out] [--write-baseline FILE] [--against FILE]
+                                 [--strictness lenient|normal|strict] [--peers VENV] [--blanks N] [--seed N]
+                                 [--keep FOLDER] [--without-held-out] [--write-baseline FILE] [--against FILE]
+    python -m benchmarks.quality --lookalikes FOLDER [--lookalikes FOLDER] [--effort ...] [--strictness ...] ...
 
 Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits
 of ``tests/edits.py`` and exact copies, and hard negatives. Runs ``main.py`` on it, and the peers that are installed in
@@ -12,6 +13,10 @@ report against the truth. To tune, take one half of the photographs; to report, 
 
 ``--write-baseline`` keeps the figures in a file; ``--against`` ends with 1, and a line for each, where figures are
 worse than in such a file: outside of their 95 % interval there, on the worse side.
+
+With ``--lookalikes`` it runs ``main.py`` on folders of pictures that merely resemble each other (made by
+``python -m benchmarks.lookalikes``, or real ones with a ``truth.csv``) instead, and counts by family what was set aside
+for a picture that it is not. A run that shows figures of families held out is noted in ``benchmarks/held_out.toml``.
 """
 
 from __future__ import annotations
@@ -19,14 +24,17 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.held_out import held_out
+from benchmarks.lookalikes.make import TRUTH, load_truth
 from benchmarks.quality.baseline import Baseline, Conditions, figures_of
 from benchmarks.quality.build import Wanted, build
-from benchmarks.quality.contenders import Answer, ask_ours, ask_peer, installed_peers
+from benchmarks.quality.contenders import Answer, ask_ours, ask_peer, installed_peers, report_of
+from benchmarks.quality.lookalikes import note_run, table, tally
 from benchmarks.quality.page import page
 from benchmarks.quality.photographs import find_photographs, make_photographs
 from benchmarks.quality.score import score
@@ -42,6 +50,9 @@ def main() -> None:
     asked = _options()
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch) / "quality"
+        if asked.lookalikes:
+            _lookalikes(asked, folder)
+            return
         photos = asked.folder
         if photos is None:
             photos = Path(scratch) / "photographs"
@@ -100,13 +111,35 @@ def _answers(asked: argparse.Namespace, folder: Path) -> list[Answer]:
     for effort in asked.effort:
         for features in asked.features or [None]:
             name = f"{effort}, {features}" if features else effort
-            options = ["--effort", effort, "--features", features or DESCRIPTOR]
-            options += [part for one in asked.weights for part in ("--weights", one)]
+            options = _run_options(asked, effort, features)
             answers += ask_ours(images, folder / name.replace("/", "-"), name, options)
     if asked.peers is not None:
         methods = installed_peers(asked.peers)
         answers += [ask_peer(images, asked.peers, method, folder / f"{method}.csv") for method in methods]
     return answers
+
+
+def _run_options(asked: argparse.Namespace, effort: str, features: str | None) -> list[str]:
+    options = ["--effort", effort, "--features", features or DESCRIPTOR]
+    if asked.strictness is not None:
+        options += ["--strictness", asked.strictness]
+    return options + [part for one in asked.weights for part in ("--weights", one)]
+
+
+def _lookalikes(asked: argparse.Namespace, scratch: Path) -> None:
+    """Run on each folder with each effort and features, and print what was set aside wrongly."""
+    for number, folder in enumerate(asked.lookalikes):
+        entries = load_truth(folder)
+        for effort in asked.effort:
+            for features in asked.features or [None]:
+                options = _run_options(asked, effort, features)
+                output = scratch / f"lookalikes-{number}-{effort}-{(features or '').replace('/', '-')}"
+                tallies = tally(entries, report_of(folder, output, options))
+                print(f"{folder.name}, main.py run {shlex.join(options)}\n")
+                print("\n".join([*table(tallies), ""]))
+                command = shlex.join(["python", "-m", "benchmarks.quality", "--lookalikes", folder.name, *options])
+                if note_run(folder, tallies, command):
+                    print("noted in benchmarks/held_out.toml\n")
 
 
 def _options() -> argparse.Namespace:
@@ -125,6 +158,10 @@ def _options() -> argparse.Namespace:
         help="as for main.py run; may repeat, to compare (default: descriptor)",
     )
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE", help="as for main.py run")
+    parser.add_argument("--strictness", choices=("lenient", "normal", "strict"), help="as for main.py run")
+    parser.add_argument(
+        "--lookalikes", action="append", default=[], type=Path, metavar="FOLDER", help="with a truth.csv; may repeat"
+    )
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave pictures, truth.csv and reports there")
@@ -134,6 +171,9 @@ def _options() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.peers is not None and not (asked.peers / "bin/python").exists():
         parser.error(f"--peers {asked.peers}: there is no bin/python in it; name an environment made by python -m venv")
+    for folder in asked.lookalikes:
+        if not (folder / TRUTH).exists():
+            parser.error(f"--lookalikes {folder}: there is no {TRUTH} in it")
     if asked.keep is not None and asked.keep.exists():
         parser.error(f"--keep {asked.keep} is there already: name a folder that is not, or remove it")
     return asked

@@ -64,6 +64,12 @@ def ask_ours(images: Path, output: Path, name: str, options: Sequence[str]) -> l
     return [plain, Answer(f"{name} + embedded", groups, best, pairs=pairs_judged(output))]
 
 
+def report_of(images: Path, output: Path, options: Sequence[str]) -> Path:
+    """The ``image_report.csv`` of one dry run with these options of ``main.py run``."""
+    _run(_ours(images, output, options))
+    return output / REPORT
+
+
 def ask_peer(images: Path, venv: Path, method: str, result: Path) -> Answer:
     """Run a method of ``peers.py`` with the Python of ``venv``, which needs nothing of this project."""
     few = _few(images, result.with_name(f"{result.stem}_few"))
