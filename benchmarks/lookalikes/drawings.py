@@ -68,6 +68,7 @@ def icons(rng: random.Random, photos: Photos) -> Setting:
         ink = (245, 245, 245)
     round_tile, edge = rng.random() < 0.4, rng.random() < 0.3
     badge = _glyph(rng, max(6, side // 3), WHITE, 3) if rng.random() < 0.25 else None
+    shared = _glyph(rng, side, WHITE, 5) if rng.random() < 0.4 else None
 
     def draw(rng: random.Random) -> UInt8Array:
         shown = canvas((side, side), WHITE if round_tile else tile)
@@ -75,7 +76,8 @@ def icons(rng: random.Random, photos: Photos) -> Setting:
             box(shown, (0, 0, side - 1, side - 1), tile, side * 0.22)
         if edge:
             cv2.rectangle(shown, (0, 0), (side - 1, side - 1), ink, max(1, side // 24))
-        cover = _glyph(rng, side, WHITE, 5)[..., None].astype(np.float32) / 255
+        sign = _glyph(rng, side, WHITE, 5) if shared is None else _with_mark(rng, shared)
+        cover = sign[..., None].astype(np.float32) / 255
         shown = np.asarray(shown * (1 - cover) + np.array(ink, np.float32) * cover + 0.5, np.uint8)
         if badge is not None:
             corner = np.stack([badge] * 3, axis=-1)
@@ -83,6 +85,14 @@ def icons(rng: random.Random, photos: Photos) -> Setting:
         return shown
 
     return Setting(draw, unchanged)
+
+
+def _with_mark(rng: random.Random, shared: UInt8Array) -> UInt8Array:
+    """One sign with another small one in its corner: a document to open, to save, to send."""
+    sign, half = shared.copy(), len(shared) // 2
+    sign[half:, half:] = 0
+    sign[-half:, -half:] = _glyph(rng, half, WHITE, 4)
+    return sign
 
 
 def flags(rng: random.Random, photos: Photos) -> Setting:

@@ -105,7 +105,9 @@ def _family(folder: Path, family: str, seed: int, size: tuple[int, int], photos:
     rng = random.Random(f"files of {family} {seed}")
     number = 0
     for scene in range(size[0]):
-        for picture in pictures(family, seed, scene, size[1], photos):
+        # Where there are enough, no two scenes share a photograph: they would resemble each other in earnest.
+        share = photos[scene :: size[0]]
+        for picture in pictures(family, seed, scene, size[1], share if len(share) >= size[1] else photos):
             name, suffix = f"{number:03d}", ".png" if family in _LOSSLESS else ".jpg"
             own = f"{family} {seed} {scene} {number}"
             path = folder / family / f"{name}{suffix}"

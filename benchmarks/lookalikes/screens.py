@@ -184,9 +184,10 @@ def feed(rng: random.Random, photos: Photos) -> Setting:
     """Posts in one page's frame: another photograph inside, and perhaps another name and other words."""
     size, theme = rng.choice([(1080, 1920), (1080, 2400), (720, 1280), (600, 900), (750, 1334)]), _theme(rng)
     unit = size[0] / 36
-    side = round(rng.choice([24, 27, 36, 42]) * unit)
+    side = round(rng.choice([12, 16, 20, 27, 36, 42]) * unit)
     side = min(side, round(size[1] - 24 * unit))
-    margin = rng.choice([0, round(unit), round(2 * unit)])
+    margin = round(unit * rng.choice([0, 1, 2] if side > 22 * unit else [5, 8, 9]))
+    remarks = [(rng.choice(NAMES), lines(rng, rng.randint(1, 2), 40)) for _ in range(12)]
     name, said = f"{rng.choice(NAMES).lower()}_{digits(rng, 2)}", lines(rng, 2, 44)
     same_words, likes, time = rng.random() < 0.5, digits(rng, 3), clock(rng)
     title, language = words(rng, 1), rng.choice(list(LABELS))
@@ -213,9 +214,23 @@ def feed(rng: random.Random, photos: Photos) -> Setting:
         text(shown, (1.5 * unit, y + 3 * unit), f"{many} likes", 1.2 * unit, theme.ink, weight=600)
         for number, one in enumerate(what):
             text(shown, (1.5 * unit, y + (4.8 + 1.7 * number) * unit), one, 1.2 * unit, theme.ink)
+        _remarks(shown, y + 9.5 * unit, remarks, theme)
         return shown
 
     return Setting(draw, unchanged)
+
+
+def _remarks(shown: UInt8Array, y: float, remarks: list[tuple[str, list[str]]], theme: _Theme) -> None:
+    """What people said, in place from height ``y`` down to the tabs."""
+    unit = shown.shape[1] / 36
+    for who, said in remarks:
+        if y > shown.shape[0] - 8 * unit:
+            return
+        disc(shown, (2.5 * unit, y), 0.9 * unit, theme.faint)
+        text(shown, (4.3 * unit, y), who, 1.1 * unit, theme.ink, weight=600)
+        for number, one in enumerate(said):
+            text(shown, (4.3 * unit, y + (1.5 + 1.4 * number) * unit), one, 1.05 * unit, theme.ink)
+        y += (2.6 + 1.4 * len(said)) * unit
 
 
 def web_pages(rng: random.Random, photos: Photos) -> Setting:
