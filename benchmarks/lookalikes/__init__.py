@@ -1,23 +1,18 @@
 """Pictures that resemble each other and are not the same, made anew with any seed: see ``docs/benchmarks.md``.
 
-``FAMILIES`` has a scene function for each kind; ``held_out()`` names those that nothing may be tuned on.
+``FAMILIES`` has a scene function for each kind; ``held_out.toml`` names those that nothing may be tuned on.
 """
 
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from PIL import Image
 
 from benchmarks.lookalikes import bursts, charts, documents, drawings, portraits, screens, sheets
 from benchmarks.lookalikes.base import Photos, Scene, Setup, scene_of
-
-#: Names what is held out, and keeps the log of every run that showed its figures.
-HELD_OUT = Path(__file__).resolve().parents[1] / "held_out.toml"
 
 _SETUPS: dict[str, Setup] = {
     "burst-moved": bursts.burst_moved,
@@ -45,11 +40,6 @@ _SETUPS: dict[str, Setup] = {
     "transparent": drawings.transparent,
 }
 FAMILIES: Mapping[str, Scene] = MappingProxyType({name: scene_of(setup) for name, setup in _SETUPS.items()})
-
-
-def held_out(path: Path = HELD_OUT) -> frozenset[str]:
-    """The families of look-alikes that no rule, weight or number may be fitted to or chosen by."""
-    return frozenset(tomllib.loads(path.read_text(encoding="utf-8"))["lookalikes"])
 
 
 def pictures(family: str, seed: int, number: int, count: int, photos: Photos) -> list[Image.Image]:

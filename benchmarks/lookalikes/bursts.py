@@ -62,8 +62,8 @@ class Subject(NamedTuple):
     cover: Floats
 
 
-def _subject(rng: random.Random, photos: Photos, pixels: float) -> Subject:
-    """Of some outline, about ``pixels`` large, out of some photograph."""
+def _subject(rng: random.Random, photos: Photos, pixels: float, ground: UInt8Array) -> Subject:
+    """Of some outline, about ``pixels`` large, out of some photograph, in the light that the ground is in."""
     tall = rng.uniform(0.6, 2.4)
     # An outline fills some half of its box.
     width = max(12, round((pixels / 0.5 / tall) ** 0.5))
@@ -71,7 +71,22 @@ def _subject(rng: random.Random, photos: Photos, pixels: float) -> Subject:
     part = cut(rng, photos, (width, height), 0.2)
     if rng.random() < 0.5:
         part = np.ascontiguousarray(part[..., rng.sample(range(3), 3)])
-    return Subject(lit(part, rng.uniform(0.75, 1.2)), _outline(rng, width, height))
+    return Subject(_suited(lit(part, rng.uniform(0.75, 1.2)), ground), _outline(rng, width, height))
+
+
+#: So far the tone of what is cut out goes to that of its ground: things in one place share its light, in part.
+_LIGHT = 0.4
+#: Channels of a photograph without colours are at most so far apart on average.
+_GREY = 3
+
+
+def _suited(part: UInt8Array, ground: UInt8Array) -> UInt8Array:
+    """Nearer to the ground's light, and grey before a grey one."""
+    small = ground[::8, ::8].astype(np.float32)
+    if float(np.ptp(small, axis=2).mean()) < _GREY:
+        part = np.asarray(cv2.cvtColor(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+    own = max(1.0, float(part.mean()))
+    return lit(part, 1 - _LIGHT + _LIGHT * min(2.0, float(small.mean()) / own))
 
 
 def _outline(rng: random.Random, width: int, height: int) -> Floats:
@@ -137,7 +152,7 @@ def burst_moved(rng: random.Random, photos: Photos) -> Setting:
     size = _size(rng)
     ground = cut(rng, photos, size)
     share = float(np.exp(rng.uniform(np.log(0.01), np.log(0.3))))
-    subject = _subject(rng, photos, share * size[0] * size[1])
+    subject = _subject(rng, photos, share * size[0] * size[1], ground)
     height, width = subject.cover.shape
     start = rng.uniform(0.25, 0.75) * size[0], min(rng.uniform(0.4, 0.8) * size[1], size[1] - 0.3 * height)
     reach, pose, shade = rng.choice([0.3, 0.6, 1.2, 3.0]), rng.choice([0, 0.5, 1]), rng.choice([0, 0.35, 0.5])
@@ -183,7 +198,7 @@ def burst_small(rng: random.Random, photos: Photos) -> Setting:
         mark = f"CAM {rng.randint(1, 99)} {rng.choice('NSEW')}"
         text(ground, (8, 22), mark, 16, (255, 255, 255), face="uni", weight=600)
     most = rng.uniform(0.002, 0.01) ** 0.5 * (size[0] * size[1]) ** 0.5
-    things = [_subject(rng, photos, most**2 * rng.uniform(0.2, 1)) for _ in range(3)]
+    things = [_subject(rng, photos, most**2 * rng.uniform(0.2, 1), ground) for _ in range(3)]
 
     def draw(rng: random.Random) -> UInt8Array:
         shown = ground.copy()
@@ -234,7 +249,7 @@ def burst_camera(rng: random.Random, photos: Photos) -> Setting:
         layers.append(Subject(cut(rng, photos, wide), _skyline(rng, wide, 0.45 + 0.2 * len(depths))))
         depths.append(min(1.0, depths[-1] + rng.uniform(0.25, 0.5)))
     for _ in range(rng.randint(0, 2)):
-        layers.append(_standing(rng, photos, wide))
+        layers.append(_standing(rng, photos, layers[0].picture))
         depths.append(rng.uniform(0.6, 1.0))
     reach = rng.uniform(0.03, 0.09) * size[0]
 
@@ -270,9 +285,10 @@ def _skyline(rng: random.Random, size: tuple[int, int], level: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 0.8), np.float32)
 
 
-def _standing(rng: random.Random, photos: Photos, size: tuple[int, int]) -> Subject:
-    """Something near, on an otherwise empty layer."""
-    one = _subject(rng, photos, size[0] * size[1] * rng.uniform(0.01, 0.06))
+def _standing(rng: random.Random, photos: Photos, ground: UInt8Array) -> Subject:
+    """Something near, on an otherwise empty layer of the ground's size."""
+    size = ground.shape[1], ground.shape[0]
+    one = _subject(rng, photos, size[0] * size[1] * rng.uniform(0.01, 0.06), ground)
     picture = np.zeros((size[1], size[0], 3), np.uint8)
     cover = np.zeros((size[1], size[0]), np.float32)
     height, width = one.cover.shape
@@ -311,7 +327,7 @@ def burst_zoom(rng: random.Random, photos: Photos) -> Setting:
     """A second shot by hand: turned, nearer, moved, and something small in it has changed."""
     size = _size(rng)
     ground = cut(rng, photos, size)
-    subject = _subject(rng, photos, rng.uniform(0.005, 0.06) * size[0] * size[1])
+    subject = _subject(rng, photos, rng.uniform(0.005, 0.06) * size[0] * size[1], ground)
     sway, camera = rng.choice([0.3, 0.7, 1.0]), _camera(rng)
     gone = rng.random() < 0.3
 
@@ -335,7 +351,7 @@ def burst_light(rng: random.Random, photos: Photos) -> Setting:
     """Other light, shadows or lamps over one place, and something small in it has changed."""
     size = _size(rng)
     ground = cut(rng, photos, size)
-    subject = _subject(rng, photos, rng.uniform(0.003, 0.03) * size[0] * size[1])
+    subject = _subject(rng, photos, rng.uniform(0.003, 0.03) * size[0] * size[1], ground)
     camera = _camera(rng)
 
     def draw(rng: random.Random) -> UInt8Array:

@@ -67,8 +67,9 @@ def icons(rng: random.Random, photos: Photos) -> Setting:
     if sum(tile) < 380:
         ink = (245, 245, 245)
     round_tile, edge = rng.random() < 0.4, rng.random() < 0.3
-    badge = _glyph(rng, max(6, side // 3), WHITE, 3) if rng.random() < 0.25 else None
-    shared = _glyph(rng, side, WHITE, 5) if rng.random() < 0.4 else None
+    kind = rng.random()
+    badge = _glyph(rng, max(6, side // 3), WHITE, 3) if kind < 0.2 else None
+    shared = _glyph(rng, side, WHITE, 5) if kind > 0.6 else None
 
     def draw(rng: random.Random) -> UInt8Array:
         shown = canvas((side, side), WHITE if round_tile else tile)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from benchmarks.lookalikes import FAMILIES, held_out, pictures
+from benchmarks.held_out import held_out
+from benchmarks.lookalikes import FAMILIES, pictures
 from benchmarks.lookalikes.base import Photos
 from training.pictures import load_photos
 
@@ -52,7 +53,7 @@ def named(families: str) -> list[str]:
     Raises:
         ValueError: a name that is none.
     """
-    away = held_out()
+    away = held_out("lookalikes")
     groups = {"all": set(FAMILIES), "tuning": set(FAMILIES) - away, "held-out": set(FAMILIES) & away}
     wanted: set[str] = set()
     for name in families.split(","):

@@ -185,7 +185,7 @@ def feed(rng: random.Random, photos: Photos) -> Setting:
     size, theme = rng.choice([(1080, 1920), (1080, 2400), (720, 1280), (600, 900), (750, 1334)]), _theme(rng)
     unit = size[0] / 36
     side = round(rng.choice([12, 16, 20, 27, 36, 42]) * unit)
-    side = min(side, round(size[1] - 24 * unit))
+    side = min(side, round(size[1] - 28 * unit))
     margin = round(unit * rng.choice([0, 1, 2] if side > 22 * unit else [5, 8, 9]))
     remarks = [(rng.choice(NAMES), lines(rng, rng.randint(1, 2), 40)) for _ in range(12)]
     name, said = f"{rng.choice(NAMES).lower()}_{digits(rng, 2)}", lines(rng, 2, 44)

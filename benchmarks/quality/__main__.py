@@ -80,7 +80,9 @@ def main() -> None:
 def _conditions(asked: argparse.Namespace) -> dict[str, object]:
     """The options that say what is measured."""
     named = "half", "photos", "edits", "negatives", "blanks", "effort", "features", "seed", "without_held_out"
-    return {"self_made": asked.folder is None, **{name: getattr(asked, name) for name in named}}
+    # Baselines of before there was such an option are of the default.
+    strictness = {} if asked.strictness is None else {"strictness": asked.strictness}
+    return {"self_made": asked.folder is None, **{name: getattr(asked, name) for name in named}, **strictness}
 
 
 def _baseline(asked: argparse.Namespace, conditions: Conditions) -> Baseline | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from benchmarks.lookalikes import HELD_OUT, held_out
+from benchmarks.held_out import FILE, held_out
 from benchmarks.lookalikes.make import MADE, ORIGINAL, Entry
 from benchmarks.quality.score import Share
 
@@ -80,7 +80,7 @@ def table(tallies: Mapping[str, Tally]) -> list[str]:
     return lines
 
 
-def note_run(folder: Path, tallies: Mapping[str, Tally], command: str, log: Path = HELD_OUT) -> bool:
+def note_run(folder: Path, tallies: Mapping[str, Tally], command: str, log: Path = FILE) -> bool:
     """Write a run that showed figures of families held out into ``log``; False where it showed none.
 
     Only of folders made by ``benchmarks.lookalikes``: what bears a family's name among real pictures is another thing.
@@ -90,7 +90,7 @@ def note_run(folder: Path, tallies: Mapping[str, Tally], command: str, log: Path
     """
     if not (folder / MADE).exists():
         return False
-    shown = {name: one for name, one in tallies.items() if name in held_out(log)}
+    shown = {name: one for name, one in tallies.items() if name in held_out("lookalikes")}
     if not shown:
         return False
     said = [f"{name} {one.wrong.hits} of {one.wrong.tries} wrong" for name, one in shown.items()]

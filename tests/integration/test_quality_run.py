@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lookalikes.make import make
 from benchmarks.quality import truth
 from benchmarks.quality.baseline import Baseline, Figure
 from tests.command import CLEAN, ROOT
@@ -120,3 +121,24 @@ def test_a_baseline_that_cannot_be_compared_with_is_one_clear_line(
     assert ended.stderr.count("\n") == 1
     assert said in ended.stderr
     assert "copies found" not in ended.stdout
+
+
+def test_look_alikes_from_pictures_to_a_table(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    entries = make(made, ["boards"], 1, (1, 4), ())
+    command = [sys.executable, "-m", "benchmarks.quality", "--lookalikes", str(made), "--effort", "fast"]
+    command += ["--features", "perceptual", "--strictness", "strict"]
+    ended = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "main.py run --effort fast --features perceptual --strictness strict" in ended.stdout
+    copies = sum(entry.edit != "original" for entry in entries)
+    row = rf"^\| boards \| \d+ \| {len(entries)} \| .* \| {copies} of {copies} \|$"
+    assert re.search(row, ended.stdout, re.MULTILINE), ended.stdout
+    assert "noted" not in ended.stdout
+
+
+def test_a_folder_without_a_truth_is_one_clear_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.quality", "--lookalikes", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, env=CLEAN, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "there is no truth.csv in it" in ended.stderr
