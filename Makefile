@@ -11,7 +11,7 @@ AZURITE := .azurite/.installed-$(AZURITE_VERSION)
 
 setup: $(INSTALLED) $(AZURITE)
 
-$(INSTALLED): requirements.txt requirements-dev.txt constraints.txt scripts/install.sh
+$(INSTALLED): requirements.txt requirements-lite0.txt requirements-dev.txt constraints.txt scripts/install.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sh scripts/install.sh $(BIN)/python --dev
 	touch $@

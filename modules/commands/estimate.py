@@ -26,7 +26,8 @@ from modules.devices import Device
 from modules.errors import UsageError
 from modules.feature_extraction import Analyser, init_worker
 from modules.features.base import Extractor
-from modules.features.catalogue import ALIASES, DESCRIPTOR, HUB, MODELS
+from modules.features.catalogue import ALIASES, HUB, MODELS
+from modules.features.registry import auto_at_hand
 from modules.features.weights import cached, parse_files
 from modules.job import check_settings, check_source, choose_models, location, open_source, request_of, settled_features
 from modules.local_files import scratch_folder
@@ -108,14 +109,15 @@ def run(
 def _settled(settings: Settings, last: Manifest | None) -> tuple[list[str] | None, str]:
     """What ``auto`` stands for, as :func:`settled_features` has it, and what is to be said of that.
 
-    Fetches nothing: without weights at hand ``descriptor`` stands for it. None where all of them are.
+    Fetches nothing: without weights at hand it is what a run without a hub would take. None where all of them are.
     """
     settled = settled_features(settings, last)
     absent = "" if settled is not None else _absent(settings)
     if not absent:
         return settled, ""
     note = f"auto: the weights of {absent} are not at hand; a run that can fetch them does, and takes longer"
-    return [DESCRIPTOR if name == "auto" else name for name in settings.features], note
+    chosen = auto_at_hand(settings.weights)
+    return [name for one in settings.features for name in (chosen if one == "auto" else (one,))], note
 
 
 def _absent(settings: Settings) -> str:

