@@ -39,7 +39,7 @@ def test_run_again_and_a_broken_file(pictures: Path) -> None:
 
 
 def test_a_dry_run_leaves_only_state(pictures: Path) -> None:
-    ended = imgsieve(pictures.parent, "run", "pictures", "--dry-run", "--workers", "1")
+    ended = imgsieve(pictures.parent, "run", "pictures", "--dry-run", "--workers", "1", "--features", "descriptor")
     assert ended.returncode == 0
     assert "Would save" in ended.stdout
     output = pictures.with_name("pictures_deduplicated")
