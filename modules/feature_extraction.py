@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from modules.features import decode, formats, keypoints
+from modules.features import decode, formats, keypoints, sequences
 from modules.features.base import Extractor, fingerprint
 from modules.features.borders import inner
 from modules.features.decode import Decoded
@@ -80,13 +80,19 @@ class Analyser:
         small = Small.of(decoded)  # once, for all that is looked at in it
         return Analysis(
             facts=measure(decoded, small, len(data), self.effort) if facts else None,
-            keypoints=find_keypoints(decoded.rgb, small.rgb, self.effort) if keypoints else None,
+            keypoints=self._find_keypoints(data, decoded, small) if keypoints else None,
             pixels={
                 extractor.name: _input(extractor, decoded, small)
                 for extractor in self.extractors
                 if extractor.name in extractors
             },
         )
+
+    def _find_keypoints(self, data: bytes, decoded: Decoded, small: Small) -> Keypoints:
+        found = find_keypoints(decoded.rgb, small.rgb, self.effort)
+        alpha = b"" if decoded.alpha is None else keypoints.encoded_alpha(decoded.alpha)
+        frames = sequences.packed(data, decoded.ground, self.max_pixels) if decoded.several else b""
+        return replace(found, alpha=alpha, frames=frames) if alpha or frames else found
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,12 +122,16 @@ class Keypoints:
     """Local evidence of one picture, enough to compare it with another one without its pixels.
 
     points: uint16 (n, 4): x, y (0..65535 over the picture's width and height), scale, angle (0..65535 over a
-    full turn). descriptors: uint8 (n, 128) root-SIFT. thumb: an encoded picture, long side at most 128 pixels.
+    full turn). descriptors: uint8 (n, 128) root-SIFT. thumb: an encoded picture, long side at most 128 pixels. alpha:
+    its opacity, an encoded grey picture of the same size, empty of an opaque one. frames: what its file holds beside
+    it, packed by ``modules.features.sequences``, empty of a still picture.
     """
 
     points: NDArray[np.uint16]
     descriptors: UInt8Array
     thumb: bytes
+    alpha: bytes = b""
+    frames: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from modules.errors import PictureError
-from modules.features import formats, metadata
+from modules.features import formats, metadata, transparency
 from modules.features.metadata import Metadata
 from modules.records import Float32Array, UInt8Array
 
 #: Raised by hand when the same bytes would give another working picture, or a failure where there was none.
-VERSION = 3
+VERSION = 4
 #: Long side of the working picture; smaller pictures stay as they are.
 WORKING_SIDE = 512
 #: Long side of the picture that hashes, colours, thumbnails and usual keypoints are taken from.
@@ -29,15 +29,18 @@ _NATIVE_SIDE = 512
 COLOUR_SIDE = 256
 # Light and two colours; grey pictures have one layer, those for print four.
 _COLOUR_LAYERS = 3
+_WITH_ALPHA = 4
 # A JPEG of more pixels is decoded at 1/2, 1/4 or 1/8 of its size, which leaves no part of it at its own size.
 _WHOLE_PIXELS = 2_000_000
 #: How much smaller a picture may become by linear interpolation alone: all pixels still count about equally.
 _BILINEAR = 1.25
+#: Opacity from which on lossy formats mean an opaque pixel.
+_OPAQUE = 240
 #: Pixels that are converted at once: some 50 MB in the dearest form.
 _BAND_PIXELS = 4_000_000
 
-# What Pillow's plugins raise on broken files. MemoryError is left out on purpose: it is not the picture's fault.
-_BROKEN = (*metadata.BROKEN, EOFError, AssertionError, zlib.error, Image.DecompressionBombError)
+#: What Pillow's plugins raise on broken files. MemoryError is left out on purpose: it is not the picture's fault.
+BROKEN = (*metadata.BROKEN, EOFError, AssertionError, zlib.error, Image.DecompressionBombError)
 _GREY_DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -70,7 +73,8 @@ class Decoded:
     of 8, sides at most 512; None of JPEG pictures over 2 megapixels and of more than 8 bits of grey. full: the working
     picture has every pixel of the file (it was not made smaller). metadata: what its EXIF data say. grey: the working
     picture's, uint8 (h, w). colour: the middle of the native part in RGB, uint8 (h, w, 3), sides at most COLOUR_SIDE;
-    None where there is no native part.
+    None where there is no native part. alpha: the working picture's opacity, uint8 (h, w), None of an opaque one.
+    ground: the grey level that a transparent one is laid on. several: the file may hold more pictures than this one.
     """
 
     header: DecodedHeader
@@ -80,6 +84,9 @@ class Decoded:
     full: bool
     metadata: Metadata
     colour: UInt8Array | None = None
+    alpha: UInt8Array | None = None
+    ground: int = transparency.WHITE
+    several: bool = False
 
 
 @contextmanager
@@ -97,8 +104,8 @@ def memory_errors() -> Iterator[None]:
 def decode(data: bytes, max_pixels: int) -> Decoded:
     """Decode a picture once; the only place that looks at a file's bytes as a picture.
 
-    Animations give their first frame, transparency lies on white, deep pixels come down to 8 bits. Raises
-    PictureError with a one-line reason that is equal for equal bytes, and MemoryError.
+    Animations give their first frame, transparency lies on a ground on which the rest is seen, deep pixels come down
+    to 8 bits. Raises PictureError with a one-line reason that is equal for equal bytes, and MemoryError.
     """
     if not data:
         raise PictureError("the file is empty")
@@ -112,8 +119,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
             _check_size(*formats.coded_size(data, image.size), max_pixels)
         try:
             return _decode(image, name, data, max_pixels)
-        except _BROKEN as error:
-            raise _failure(name, error) from error
+        except BROKEN as error:
+            raise failure(name, error) from error
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -132,11 +139,11 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     except UnidentifiedImageError as error:
         article = "an" if name == "AVIF" else "a"
         raise PictureError(f"truncated or broken header of {article} {name} picture") from error
-    except _BROKEN as error:
-        raise _failure(name, error) from error
+    except BROKEN as error:
+        raise failure(name, error) from error
 
 
-def _failure(name: str, error: BaseException) -> PictureError | MemoryError:
+def failure(name: str, error: BaseException) -> PictureError | MemoryError:
     """One clean line: the same bytes must give the same report, so no memory addresses.
 
     The native decoders of AVIF and HEIC report a lack of memory as a plain error: that is not the picture's fault.
@@ -156,6 +163,7 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
         # Lets libjpeg decode at 1/2, 1/4 or 1/8, still no smaller than the working picture.
         image.draft(None, _fit(width, height, WORKING_SIDE))
     palette = image.mode in ("P", "PA", "1")
+    several = formats.has_several(image, data)
     image.load()
     if name == "HEIC":
         # Its size may change by decoding; libheif itself refuses pixels far beyond what the header says.
@@ -164,13 +172,16 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
     tables = getattr(image, "quantization", None)
     table = tuple(int(step) for step in tables[min(tables)]) if name == "JPEG" and tables else None
     lossless = _is_lossless(name, data, str(image.info.get("compression")))
-    turn = _orientation(image)
-    loaded = _to_rgb(image)
-    rgb = _orient(_to_working_size(loaded), turn)
+    turn = orientation(image)
+    loaded, alpha, ground = _pixels(image), None, transparency.WHITE
+    if loaded.shape[2] == _WITH_ALPHA:
+        alpha, ground = _alpha(loaded, turn), transparency.ground_of(loaded)
+        loaded = transparency.laid(loaded, ground)
+    rgb = orient(_to_working_size(loaded), turn)
     if loaded.shape[:2] == (height, width) and image.mode not in _GREY_DEEP:
         part: UInt8Array | None = loaded[_middle(width, height)]
     else:
-        part = _native(image) if image.size == (width, height) else None
+        part = _native(image, ground) if image.size == (width, height) else None
     native = None if part is None else to_grey(part)
     colour = None if part is None else np.ascontiguousarray(part[_middle(part.shape[1], part.shape[0], COLOUR_SIDE)])
     # Of a small picture that is upright they are the same.
@@ -179,15 +190,22 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
         width, height = height, width
     chroma = _chroma(image, name, lossless)
     header = DecodedHeader(width, height, name, table, lossless, palette, chroma, metadata.described(image))
-    return Decoded(header, rgb, grey, native, max(width, height) <= WORKING_SIDE, metadata.read(image), colour)
+    full, told = max(width, height) <= WORKING_SIDE, metadata.read(image)
+    return Decoded(header, rgb, grey, native, full, told, colour, alpha, ground, several)
 
 
-def _native(image: Image.Image) -> UInt8Array | None:
+def _alpha(rgba: UInt8Array, turn: int) -> UInt8Array | None:
+    """Opacity as :attr:`Decoded.alpha` has it, of a loaded picture, RGBA uint8 (h, w, 4)."""
+    alpha = np.ascontiguousarray(rgba[:, :, 3])
+    return orient(_to_working_size(alpha), turn) if alpha.min(initial=255) < _OPAQUE else None
+
+
+def _native(image: Image.Image, ground: int) -> UInt8Array | None:
     """The middle of a loaded picture, as :attr:`Decoded.native`, but in colour: RGB uint8 (h, w, 3)."""
     if image.mode in _GREY_DEEP:
         return None
     rows, columns = _middle(*image.size)
-    return _band_to_rgb(image.crop((columns.start, rows.start, columns.stop, rows.stop)), 1)
+    return _flat(_band(image.crop((columns.start, rows.start, columns.stop, rows.stop)), 1), ground)
 
 
 def _chroma(image: Image.Image, name: str, lossless: bool) -> float:
@@ -278,28 +296,38 @@ def _webp_is_lossless(data: bytes) -> bool:
     return False
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8. Asked after loading: PNG may keep it behind the pixels, TIFF is turned by Pillow."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _BROKEN:
+    except BROKEN:
         return 1  # viewers show a picture with unreadable EXIF as it is stored
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _orient(picture: UInt8Array, orientation: int) -> UInt8Array:
+def orient(picture: UInt8Array, turn: int) -> UInt8Array:
     """Turn stored pixels upright (EXIF 2.32, tag 0x0112)."""
-    if orientation >= 5:
+    if turn >= 5:
         picture = np.swapaxes(picture, 0, 1)
-    if orientation in (3, 4, 7, 8):
+    if turn in (3, 4, 7, 8):
         picture = picture[::-1]
-    if orientation in (2, 3, 6, 7):
+    if turn in (2, 3, 6, 7):
         picture = picture[:, ::-1]
     return np.ascontiguousarray(picture)
 
 
-def _to_rgb(image: Image.Image) -> UInt8Array:
-    """Any Pillow mode to RGB uint8, in bands, so that a big picture is not held in several forms at once.
+def to_rgb(image: Image.Image, ground: int) -> UInt8Array:
+    """A loaded picture of any Pillow mode as RGB uint8 (h, w, 3), perhaps smaller; ``ground``: what it is laid on."""
+    return _flat(_pixels(image), ground)
+
+
+def _flat(pixels: UInt8Array, ground: int) -> UInt8Array:
+    return transparency.laid(pixels, ground) if pixels.shape[2] == _WITH_ALPHA else pixels
+
+
+def _pixels(image: Image.Image) -> UInt8Array:
+    """Any Pillow mode to RGB uint8, or RGBA where it has transparency, in bands, so that a big picture is not held
+    in several forms at once.
 
     Pictures of plain modes and with transparency are box-averaged first. Every band is a whole number of boxes
     high: the result is the same as in one piece.
@@ -310,11 +338,12 @@ def _to_rgb(image: Image.Image) -> UInt8Array:
     factor = max(1, max(image.size) // (2 * WORKING_SIDE)) if plain else 1
     if factor == 1 and image.mode == "RGB" and not image.has_transparency_data:
         return np.asarray(image, np.uint8)  # by far the most pictures: no band, no copy of it
-    rgb = np.empty((-(-image.height // factor), -(-image.width // factor), 3), np.uint8)
+    layers = _WITH_ALPHA if image.has_transparency_data else 3
+    pixels = np.empty((-(-image.height // factor), -(-image.width // factor), layers), np.uint8)
     for top, bottom in _bands(image, factor):
         band = image.crop((0, top, image.width, bottom))
-        rgb[top // factor : -(-bottom // factor)] = _band_to_rgb(band, factor)
-    return rgb
+        pixels[top // factor : -(-bottom // factor)] = _band(band, factor)
+    return pixels
 
 
 def _bands(image: Image.Image, step: int = 1) -> Iterator[tuple[int, int]]:
@@ -323,11 +352,10 @@ def _bands(image: Image.Image, step: int = 1) -> Iterator[tuple[int, int]]:
     return ((top, min(image.height, top + height)) for top in range(0, image.height, height))
 
 
-def _band_to_rgb(image: Image.Image, factor: int) -> UInt8Array:
+def _band(image: Image.Image, factor: int) -> UInt8Array:
     if image.has_transparency_data:
-        image = image.convert("RGBA").reduce(factor)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif factor > 1:
+        return np.asarray(image.convert("RGBA").reduce(factor), np.uint8)
+    if factor > 1:
         image = image.reduce(factor)
     if image.mode == "LAB":
         image = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from itertools import islice
 
 import pillow_heif
 from PIL import AvifImagePlugin, Image, ImageFile
@@ -27,6 +29,7 @@ _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 _OPEN_BRANDS = frozenset((b"mif1", b"msf1"))
 _MOST_BRANDS = 64
+_GIF_IMAGE, _GIF_EXTENSION = 0x2C, 0x21
 
 # Names that differ between the report and Pillow. JPEG's plug-in sees to multi-picture files.
 _PLUGINS = {"HEIC": "HEIF"}
@@ -90,3 +93,56 @@ def coded_size(data: bytes, shown: tuple[int, int]) -> tuple[int, int]:
 def name_of(image: Image.Image) -> str:
     """The format of an opened file, by the name that the report shows."""
     return _NAMES.get(str(image.format), str(image.format))
+
+
+def has_several(image: Image.Image, data: bytes) -> bool:
+    """Whether an opened file may hold more pictures than its first, by its header; no pixel is decoded."""
+    if image.format == "GIF":
+        return len(list(islice(gif_frames(data), 2))) > 1
+    return bool(getattr(image, "is_animated", False)) or has_track(data)
+
+
+def gif_frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """Right and bottom of every frame of a GIF file, pixels, without decoding any; ends where the file does.
+
+    A later frame may claim more than the first: Pillow would make room for it. Source: GIF89a, CompuServe 1990.
+    """
+    place = 13 + _table(data[10:11])
+    while place < len(data):
+        block = data[place]
+        if block == _GIF_IMAGE and place + 10 < len(data):
+            left, top, width, height = (
+                int.from_bytes(data[at : at + 2], "little") for at in range(place + 1, place + 9, 2)
+            )
+            yield left + width, top + height
+            place += 11 + _table(data[place + 9 : place + 10])
+        elif block == _GIF_EXTENSION:
+            place += 2
+        else:
+            return
+        while place < len(data) and data[place]:
+            place += 1 + data[place]
+        place += 1
+
+
+def _table(flags: bytes) -> int:
+    """Bytes of the colour table that a GIF's packed field announces."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 128 else 0
+
+
+def has_track(data: bytes) -> bool:
+    """Whether a HEIC file holds a sequence of pictures beside its items, which pillow-heif does not read.
+
+    Source: ISO/IEC 23008-12, clause 7: sequences are tracks, in a top level box ``moov``.
+    """
+    place = 0
+    while data[4:8] == b"ftyp" and identify(data) == "HEIC" and place + 8 <= len(data):
+        size, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if kind == b"moov":
+            return True
+        if size == 1:
+            size = int.from_bytes(data[place + 8 : place + 16], "big")
+        if size < 8:  # to the end of the file, or no box
+            return False
+        place += size
+    return False

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import PictureError
+from modules.features import sequences
 from modules.features.decode import SMALL_SIDE, shrink
 from modules.records import Effort, Keypoints, UInt8Array
 
-#: Raised by hand when points, descriptors or thumbnails change their meaning.
-VERSION = 3
+#: Raised by hand when points, descriptors, thumbnails, opacity or frames change their meaning.
+VERSION = 4
 THUMB_SIDE = 128
 #: Bytes of a JPEG thumbnail up to which it may be replaced by a PNG of twice as many.
 _PLAIN_BYTES = 1500
@@ -114,3 +115,8 @@ def _thumb(rgb: UInt8Array) -> bytes:
         done, exact = cv2.imencode(".png", bgr)
         encoded = exact if done and len(exact) <= 2 * _PLAIN_BYTES else encoded
     return bytes(encoded.tobytes())
+
+
+def encoded_alpha(alpha: UInt8Array) -> bytes:
+    """The opacity of a working picture, uint8 (h, w), as a small picture that fits its thumbnail, pixel on pixel."""
+    return sequences.encoded(shrink(shrink(alpha, SMALL_SIDE), THUMB_SIDE))

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from modules.errors import ImgsieveError
+from modules.features import sequences
 from modules.features.borders import inner
+from modules.features.sequences import Frames
 from modules.matching.board import Board, board_of
 from modules.matching.likeness import coarse_of
 from modules.records import Float32Array, Keypoints, UInt8Array
@@ -32,7 +34,8 @@ class Evidence:
     1: of drawings nearly all. coarse: float32 (256,), grey levels for likeness. small: Y Cr Cb uint8 (h, w, 3), the
     thumbnail with a long side of at most SMALL. content: where the thumbnail is no plain border. tones: float32
     (3, 32), share of the thumbnail's pixels up to each of 32 levels of blue, green and red. board: of a picture without
-    keypoints, for registration.
+    keypoints, for registration. alpha: uint8 (h, w), opacity of the thumbnail's pixels, None of an opaque picture.
+    frames: what its file holds beside it, None of a still picture.
     """
 
     size: Size
@@ -47,12 +50,15 @@ class Evidence:
     content: Box
     tones: Float32Array
     board: Board | None = None
+    alpha: UInt8Array | None = None
+    frames: Frames | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that it holds, but for a board's few."""
         arrays = (self.places, self.descriptors, self.norms, self.thumb, self.grey, self.coarse, self.small)
-        return sum(array.nbytes for array in arrays)
+        planes = (self.frames.planes or ()) if self.frames else ()
+        return sum(array.nbytes for array in arrays) + sum(plane.nbytes for plane in planes)
 
 
 def frame(size: Size) -> tuple[float, float]:
@@ -82,6 +88,8 @@ def evidence_of(keypoints: Keypoints, size: Size) -> Evidence:
         _content(levels),
         _tones(thumb),
         None if len(descriptors) else board_of(levels, frame(size)),
+        sequences.decoded(keypoints.alpha) if keypoints.alpha else None,
+        sequences.unpacked(keypoints.frames),
     )
 
 

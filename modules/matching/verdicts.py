@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from modules.matching import agreement, covering, geometry, plain, relations
+from modules.matching import agreement, contents, covering, geometry, plain, relations
 from modules.matching.agreement import Agreement
 from modules.matching.differences import note
 from modules.matching.evidence import Evidence, frame, with_board
@@ -21,7 +21,7 @@ from modules.matching.relations import Verdicts
 from modules.records import VERDICT_DTYPE, Grade, Kind
 
 #: Raised by hand when the same two pictures would get another verdict; numbers count for themselves (fingerprint.py).
-VERSION = 11
+VERSION = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,8 @@ def _verdict_of(alignment: Alignment, agreed: Agreement, reached: Grade, a: Evid
     if not reached:
         return relations.verdict(Kind.NONE, agreement=agreed.share, inliers=alignment.inliers)
     matrix = _on_thumbs(alignment, a, b)
+    if contents.contradict(matrix, a, b):
+        return relations.verdict(Kind.NONE, agreement=agreed.share, inliers=alignment.inliers)
     kind, cover_a, cover_b = relations.relate(matrix, a, b)
     found = relations.verdict(
         kind,
@@ -295,5 +297,7 @@ def _is_textured(picture: Evidence) -> bool:
 def _verify_plain(a: Evidence, b: Evidence) -> Verdicts:
     """The stricter rule for two pictures of little texture: pixel for pixel alike, or nothing."""
     if not (plain.nearly_identical(a.thumb, b.thumb) or plain.same_but_for_brightness(a.thumb, b.thumb)):
+        return relations.verdict(Kind.NONE)
+    if contents.contradict(geometry.thumb_matrix(geometry.on_its_place(a, b), a, b), a, b):
         return relations.verdict(Kind.NONE)
     return relations.verdict(Kind.COPY, cover_a=1.0, cover_b=1.0, scale=max(b.size) / max(a.size), agreement=1.0)

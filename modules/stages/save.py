@@ -86,5 +86,6 @@ def _weight(finished: Processed) -> int:
     total = 500 + sum(vector.nbytes for vector in finished.vectors.values())
     keypoints = finished.analysis.keypoints if finished.analysis else None
     if keypoints is not None:
-        total += keypoints.points.nbytes + keypoints.descriptors.nbytes + len(keypoints.thumb)
+        total += keypoints.points.nbytes + keypoints.descriptors.nbytes
+        total += len(keypoints.thumb) + len(keypoints.alpha) + len(keypoints.frames)
     return total

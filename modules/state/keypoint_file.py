@@ -7,6 +7,7 @@ import os
 import struct
 import weakref
 from collections.abc import Callable, Iterable
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 
 from modules.errors import StateError
 from modules.records import Keypoints, UInt8Array
-from modules.state.schemas import keypoints_of, shas_of
+from modules.state.schemas import KEYPOINTS, keypoints_of, shas_of
 
-_HEADER = struct.Struct("<III")  # bytes of points, of descriptors and of the thumb, which follow in this order
+_COLUMNS = KEYPOINTS.names[1:]
+_HEADER = struct.Struct(f"<{len(_COLUMNS)}I")  # bytes of each column, which follow in this order
 _ABSENT = -1
 
 
@@ -69,7 +71,7 @@ class KeypointFile:
         with self._path.open("ab") as file:
             for table in tables:
                 numbers = indices(shas_of(table))
-                columns = [table.column(name) for name in ("points", "descriptors", "thumb")]
+                columns = [table.column(name) for name in _COLUMNS]
                 for row in np.flatnonzero(numbers >= 0):
                     i = numbers[row]
                     if wanted[i] and offsets[i] == _ABSENT:
@@ -104,8 +106,8 @@ class _Reader:
             raise KeyError(i)
         lengths = _HEADER.unpack(os.pread(self._descriptor, _HEADER.size, offset))
         data = os.pread(self._descriptor, sum(lengths), offset + _HEADER.size)
-        points, descriptors = lengths[0], lengths[0] + lengths[1]
-        return keypoints_of(data[:points], data[points:descriptors], data[descriptors:])
+        ends = list(accumulate(lengths, initial=0))
+        return keypoints_of(*(data[start:end] for start, end in pairwise(ends)))
 
 
 @functools.lru_cache(maxsize=8)

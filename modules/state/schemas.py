@@ -55,7 +55,9 @@ FACTS = pa.schema(
         ("gps", pa.bool_()),
     ]
 )
-KEYPOINTS = pa.schema([("sha", _SHA), ("points", pa.binary()), ("descriptors", pa.binary()), ("thumb", pa.binary())])
+KEYPOINTS = pa.schema(
+    [("sha", _SHA)] + [(name, pa.binary()) for name in ("points", "descriptors", "thumb", "alpha", "frames")]
+)
 CODES = pa.schema([("sha", _SHA), ("codes", pa.binary())])
 VERDICTS = pa.schema(
     [("sha_a", _SHA), ("sha_b", _SHA)]
@@ -153,7 +155,10 @@ def keypoints_table(rows: Iterable[tuple[bytes, Keypoints]]) -> pa.Table:
     """KEYPOINTS of (sha, keypoints) pairs; points as little-endian uint16."""
     return to_table(
         KEYPOINTS,
-        ((sha, k.points.astype("<u2").tobytes(), k.descriptors.tobytes(), k.thumb) for sha, k in rows),
+        (
+            (sha, k.points.astype("<u2").tobytes(), k.descriptors.tobytes(), k.thumb, k.alpha, k.frames)
+            for sha, k in rows
+        ),
     )
 
 
@@ -162,12 +167,14 @@ def codes_table(rows: Iterable[tuple[bytes, UInt8Array]]) -> pa.Table:
     return to_table(CODES, ((sha, codes.tobytes()) for sha, codes in rows))
 
 
-def keypoints_of(points: bytes, descriptors: bytes, thumb: bytes) -> Keypoints:
+def keypoints_of(points: bytes, descriptors: bytes, thumb: bytes, alpha: bytes, frames: bytes) -> Keypoints:
     """Keypoints of their stored bytes."""
     return Keypoints(
         np.frombuffer(points, "<u2").astype(np.uint16).reshape(-1, 4),
         np.frombuffer(descriptors, np.uint8).reshape(-1, 128),
         thumb,
+        alpha,
+        frames,
     )
 
 

@@ -167,7 +167,7 @@ def test_records_survive_their_tables() -> None:
 def test_a_picture_without_keypoints_keeps_its_shapes() -> None:
     none = Keypoints(np.zeros((0, 4), np.uint16), np.zeros((0, 128), np.uint8), b"")
     (row,) = keypoints_table([(bytes(32), none)]).to_pylist()
-    read = keypoints_of(row["points"], row["descriptors"], row["thumb"])
+    read = keypoints_of(row["points"], row["descriptors"], row["thumb"], row["alpha"], row["frames"])
     assert read.points.shape == (0, 4)
     assert read.descriptors.shape == (0, 128)
 
