@@ -22,7 +22,7 @@ def sha(i: int) -> bytes:
 def keypoints(i: int) -> Keypoints:
     rng = np.random.default_rng(i)
     points = rng.integers(0, 65536, (i, 4)).astype(np.uint16)
-    return Keypoints(points, rng.integers(0, 256, (i, 128)).astype(np.uint8), bytes(i))
+    return Keypoints(points, rng.integers(0, 256, (i, 128)).astype(np.uint8), bytes(i), b"a" * i, b"f" * 2 * i)
 
 
 def indices(shas: UInt8Array) -> NDArray[np.int32]:
@@ -42,7 +42,8 @@ def build(path: Path, wanted: list[bool]) -> KeypointFile:
 
 
 def same(a: Keypoints, b: Keypoints) -> bool:
-    return bool((a.points == b.points).all() and (a.descriptors == b.descriptors).all() and a.thumb == b.thumb)
+    arrays = (a.points == b.points).all() and (a.descriptors == b.descriptors).all()
+    return bool(arrays and (a.thumb, a.alpha, a.frames) == (b.thumb, b.alpha, b.frames))
 
 
 def read_elsewhere(file: KeypointFile, i: int) -> tuple[bytes, int]:

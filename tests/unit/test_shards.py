@@ -149,7 +149,11 @@ def test_records_survive_their_tables() -> None:
         gps=True,
     )
     keypoints = Keypoints(
-        np.array([[0, 65535, 7, 300]], np.uint16), np.arange(128, dtype=np.uint8).reshape(1, 128), b"thumb"
+        np.array([[0, 65535, 7, 300]], np.uint16),
+        np.arange(128, dtype=np.uint8).reshape(1, 128),
+        b"thumb",
+        b"opaque",
+        b"more",
     )
     journal = [JournalRow("t", "s", "e1", None), JournalRow("t", "s", "e1", "e2", True)]
     failed = CatalogueRow("c/b", "e:2", None, "truncated", "d1", claimed=True)
@@ -159,7 +163,7 @@ def test_records_survive_their_tables() -> None:
     (row,) = keypoints_table([(bytes(32), keypoints)]).to_pylist()
     assert row.pop("sha") == bytes(32)
     read = keypoints_of(**row)
-    assert read.thumb == b"thumb"
+    assert (read.thumb, read.alpha, read.frames) == (b"thumb", b"opaque", b"more")
     np.testing.assert_array_equal(read.points, keypoints.points)
     np.testing.assert_array_equal(read.descriptors, keypoints.descriptors)
 
