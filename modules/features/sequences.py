@@ -16,6 +16,7 @@ from modules.errors import ImgsieveError, PictureError
 from modules.features import decode, formats
 from modules.records import Float32Array, UInt8Array
 
+# What changes these planes raises VERSION of keypoints.py, with which they are kept.
 #: Parts of equal length that an animation's time is divided into; what shows during each is averaged. With 16, another
 #: scene for a fiftieth of the time was seen wherever it lay, for a hundredth not; 8 miss twice as much.
 MOMENTS = 16
