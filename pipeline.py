@@ -94,6 +94,7 @@ def stream_pictures(job: Job, families: Families, writer: ShardWriter, index: Sc
     """Download, measure and commit every picture that the state lacks; how many were downloaded."""
     for part in read_listing_parts(job.thread, job.layout.state, job.manifest.epoch):
         index.add_listing(part.part, part.blobs)
+        index.add_companions(part.companions)
     load_index(index, job.thread, job.layout.state, families)
     settings = job.settings
     job.progress.phase("streaming", index.pending(families.all))

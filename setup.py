@@ -37,7 +37,11 @@ setup(
     python_requires=">=3.11",
     py_modules=["main", "pipeline"],
     packages=find_packages(include=["modules", "modules.*"]),
-    package_data={"modules.commands": ["prices.yaml"], "modules.features": ["descriptor.safetensors"]},
+    package_data={
+        "modules.commands": ["prices.yaml"],
+        "modules.features": ["descriptor.safetensors"],
+        "modules.matching": ["keeper.json"],
+    },
     install_requires=requirements("requirements.txt"),
     extras_require={"lite0": requirements("requirements-lite0.txt")},
     entry_points={"console_scripts": ["imgsieve = main:main"]},

@@ -95,6 +95,10 @@ def synthetic(rows: int) -> tuple[Pictures, NDArray[np.float16]]:
         earlier=np.ones(rows, np.float32),
         chroma=np.ones(rows, np.float32),
         described=np.ones(rows, np.float32),
+        damaged=np.zeros(rows, np.bool_),
+        indexed=np.zeros(rows, np.bool_),
+        told=np.zeros(rows, np.float32),
+        accompanied=np.zeros(rows, np.bool_),
         phash=rng.integers(0, rows // 4 + 1, rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15),
         rank=rng.permutation(rows).astype(np.int32),
     )

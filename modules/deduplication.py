@@ -100,7 +100,7 @@ def match(
 
     def grouped() -> Grouping:
         rank = standing(pictures, ledger) if originals else pictures.rank
-        return assign(rank, ledger, accepted, any_resolution=any_resolution)
+        return assign(rank, ledger, accepted, any_resolution=any_resolution, damaged=pictures.damaged)
 
     grouping = grouped()
     for number, search in enumerate(chain(searches, repeat(searches[-1])), start=1):

@@ -22,7 +22,7 @@ from modules.quality.compression import compression, earlier, saved
 from modules.records import Analysis, Effort, Facts, Keypoints, UInt8Array
 
 #: Raised by hand when a column of facts changes its meaning.
-FACTS_VERSION = 6
+FACTS_VERSION = 7
 #: Rows and columns, at most, of the part of a picture at its own size that a fast run looks at.
 _PART = (128, 256)
 #: Niceness of processes that give way.
@@ -162,6 +162,8 @@ def measure(decoded: Decoded, small: Small, size: int, effort: Effort) -> Facts:
         taken=decoded.metadata.taken,
         camera=decoded.metadata.camera,
         gps=decoded.metadata.gps,
+        damaged=header.damaged,
+        indexed=header.palette,
     )
 
 

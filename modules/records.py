@@ -89,7 +89,8 @@ class Facts:
     share of the kinds of metadata that its file has. dominant_colours: count. palette: those colours, most first, four
     bytes each: R, G, B and round(255 * share). phash: 64 bit DCT hash. hsv_histogram: 128 bytes, 8 hue x 4 saturation x
     4 value bins, uint8 = round(255 * sqrt(share)). taken: when, by its EXIF data (``2024-05-01 12:00:00``, local time
-    of the camera), camera: make and model, both empty where it does not say. gps: it says where.
+    of the camera), camera: make and model, both empty where it does not say. gps: it says where. damaged: some of a
+    JPEG's pixels were lost. indexed: its file keeps a palette of at most 256 colours.
     """
 
     width: int
@@ -115,6 +116,8 @@ class Facts:
     taken: str
     camera: str
     gps: bool
+    damaged: bool
+    indexed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,8 @@ class Pictures:
 
     Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32, 0 to
     100. sharpness, exposure, noise, compression, content, texture, steepness, saved, earlier, chroma, described:
-    float32, as in :class:`Facts`. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the
+    float32, as in :class:`Facts`. damaged, indexed: bool, as there. told: float32, how many of time, camera and place its EXIF
+    data tell. accompanied: bool, a file that belongs to it lies beside one of its blobs. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the
     one to keep before all others.
     """
 
@@ -256,6 +260,10 @@ class Pictures:
     earlier: Float32Array
     chroma: Float32Array
     described: Float32Array
+    damaged: NDArray[np.bool_]
+    indexed: NDArray[np.bool_]
+    told: Float32Array
+    accompanied: NDArray[np.bool_]
     phash: NDArray[np.uint64]
     rank: NDArray[np.int32]
 
@@ -269,6 +277,8 @@ class Copy:
 
     path: relative to the source, with ``/``. size: bytes. modified_ns: nanoseconds since 1970 in UTC, 0 if unknown.
     width, height: pixels. quality: 0 to 100. metadata: how many of time, camera and place its EXIF data tell, 0 to 3.
+    damaged: some of its pixels were lost. accompanied: a file that belongs to it lies beside it under the same base
+    name: a camera's raw file, a sidecar, the film of a live photo.
     """
 
     path: str
@@ -278,6 +288,8 @@ class Copy:
     height: int
     quality: float
     metadata: int
+    damaged: bool = False
+    accompanied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +327,7 @@ class Decided:
     taken: str
     camera: str
     gps: bool
+    damaged: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def decision(
     format: str = "JPEG",
     camera: str = "",
     gps: bool = False,
+    damaged: bool = False,
 ) -> Decision:
     """A decision on one blob of ``data``; best unless it has a relation or is said not to be."""
     if best is None:
@@ -58,5 +59,6 @@ def decision(
         taken="2024-05-01 12:00:00",
         camera=camera,
         gps=gps,
+        damaged=damaged,
         hsv_histogram=histogram,
     )

@@ -71,6 +71,8 @@ def facts(seed: int = 1, **changes: int) -> Facts:
         taken="2024-05-01 12:00:00",
         camera="",
         gps=bool(seed % 2),
+        damaged=False,
+        indexed=False,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from modules.errors import PictureError
-from modules.features import formats, metadata, transparency
+from modules.features import formats, jpeg, metadata, transparency
 from modules.features.metadata import Metadata
 from modules.records import Float32Array, UInt8Array
 
@@ -52,7 +52,7 @@ class DecodedHeader:
     quantisation: a JPEG's first (luminance) table, 64 numbers in natural order, None for others.
     lossless: the format keeps every pixel. palette: at most 256 colours. chroma: the linear resolution of the file's
     colours beside that of its light: 1, 0.5 where a JPEG or lossy WebP halves both sides, or between.
-    described: :func:`modules.features.metadata.described`.
+    described: :func:`modules.features.metadata.described`. damaged: some of a JPEG's pixels were lost.
     """
 
     width: int
@@ -63,6 +63,7 @@ class DecodedHeader:
     palette: bool
     chroma: float = 1.0
     described: float = 0.0
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
         image.draft(None, _fit(width, height, WORKING_SIDE))
     palette = image.mode in ("P", "PA", "1")
     several = formats.has_several(image, data)
-    image.load()
+    shown, damaged = jpeg.load(image, data) if name == "JPEG" else (image, image.load() is None)
     if name == "HEIC":
         # Its size may change by decoding; libheif itself refuses pixels far beyond what the header says.
         _check_size(*image.size, max_pixels)
@@ -173,7 +174,7 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
     table = tuple(int(step) for step in tables[min(tables)]) if name == "JPEG" and tables else None
     lossless = _is_lossless(name, data, str(image.info.get("compression")))
     turn = orientation(image)
-    loaded, alpha, ground = _pixels(image), None, transparency.WHITE
+    loaded, alpha, ground = _pixels(shown), None, transparency.WHITE
     if loaded.shape[2] == _WITH_ALPHA:
         alpha, ground = _alpha(loaded, turn), transparency.ground_of(loaded)
         loaded = transparency.laid(loaded, ground)
@@ -181,7 +182,7 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
     if loaded.shape[:2] == (height, width) and image.mode not in _GREY_DEEP:
         part: UInt8Array | None = loaded[_middle(width, height)]
     else:
-        part = _native(image, ground) if image.size == (width, height) else None
+        part = _native(shown, ground) if image.size == (width, height) else None
     native = None if part is None else to_grey(part)
     colour = None if part is None else np.ascontiguousarray(part[_middle(part.shape[1], part.shape[0], COLOUR_SIDE)])
     # Of a small picture that is upright they are the same.
@@ -189,7 +190,7 @@ def _decode(image: ImageFile.ImageFile, name: str, data: bytes, max_pixels: int)
     if turn >= 5:
         width, height = height, width
     chroma = _chroma(image, name, lossless)
-    header = DecodedHeader(width, height, name, table, lossless, palette, chroma, metadata.described(image))
+    header = DecodedHeader(width, height, name, table, lossless, palette, chroma, metadata.described(image), damaged)
     full, told = max(width, height) <= WORKING_SIDE, metadata.read(image)
     return Decoded(header, rgb, grey, native, full, told, colour, alpha, ground, several)
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pillow_heif
+import simplejpeg
 from PIL import AvifImagePlugin, Image, ImageFile
 from PIL import __version__ as pillow_version
 
 from modules.errors import PictureError
 
 #: What reads the pictures; a failure is only believed as long as these stay as they are.
-LIBRARIES = f"pillow-{pillow_version}-heif-{pillow_heif.__version__}"
+LIBRARIES = f"pillow-{pillow_version}-heif-{pillow_heif.__version__}-simplejpeg-{simplejpeg.__version__}"
 
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",

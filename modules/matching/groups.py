@@ -57,19 +57,28 @@ class _Edges:
     strict: NDArray[np.bool_]
 
 
-def assign(rank: Rows, ledger: Ledger, accepted: Collection[Kind], *, any_resolution: bool = False) -> Grouping:
+def assign(
+    rank: Rows,
+    ledger: Ledger,
+    accepted: Collection[Kind],
+    *,
+    any_resolution: bool = False,
+    damaged: NDArray[np.bool_] | None = None,
+) -> Grouping:
     """Best first, each picture joins the best keeper that may stand for it, else becomes a keeper.
 
     Best is the lower rank, int32 (n,) without equals, compositions last. But a picture that another one holds
     whole, and which does not hold that one, comes after it, or the wider picture would be a second keeper. A
     composition stands for copies of itself only: a screenshot must not gather the crops of the photograph in it.
-    any_resolution: see :func:`modules.matching.relations.holds`.
+    any_resolution: see :func:`modules.matching.relations.holds`. damaged: (n,), those that stand for no whole picture,
+    however much more they show; none where it is not told.
     """
     count = ledger.count
     pairs, verdicts = ledger.related()
     compositions = composed(pairs, verdicts, count)
     verdicts = _set_in(compositions, pairs, verdicts)
-    edges = _edges(pairs, verdicts, compositions, accepted, any_resolution)
+    hurt = np.zeros(count, np.bool_) if damaged is None else damaged
+    edges = _edges(pairs, verdicts, compositions, accepted, any_resolution, hurt)
     position = _positions(_with_last(rank, compositions), edges)
     keeper, witness = _joined(position, edges)
     verdict = np.zeros(count, dtype=VERDICT_DTYPE)
@@ -103,10 +112,13 @@ def _edges(
     compositions: NDArray[np.bool_],
     accepted: Collection[Kind],
     any_resolution: bool,
+    damaged: NDArray[np.bool_],
 ) -> _Edges:
     part = verdicts["kind"] == Kind.PART
     a_held = holds(verdicts, accepted, any_resolution=any_resolution) & ~(part & compositions[pairs[:, 1]])
     b_held = holds(orient(verdicts), accepted, any_resolution=any_resolution) & ~(part & compositions[pairs[:, 0]])
+    a_held &= damaged[pairs[:, 0]] | ~damaged[pairs[:, 1]]
+    b_held &= damaged[pairs[:, 1]] | ~damaged[pairs[:, 0]]
     rows = [np.flatnonzero(a_held), np.flatnonzero(b_held)]
     child = np.concatenate([pairs[rows[0], 0], pairs[rows[1], 1]])
     holder = np.concatenate([pairs[rows[0], 1], pairs[rows[1], 0]])

@@ -21,6 +21,13 @@ Policy = Callable[[Copy], Key]
 #: Policies in one chain at most: each is a column to sort by.
 MOST = 50
 _NEVER = 2**63 - 1
+# What file managers, browsers and photo services add to a name that is taken: "Copy of a", "a - Copy (2)", "a copy 3",
+# "a (1)", "a-001", "Kopie von a", "a - Kopie", "Copie de a", "Copia de a".
+_COPY_NAME = re.compile(
+    r"^(copy|kopie|copie|copia)( \(\d+\))? (of|von|de|di) |[ _.-]+(copy|kopie|copie|copia)([ _-]*\(?\d+\)?)?$"
+    r"|.\(\d{1,3}\)$|.-\d{3}$",
+    re.IGNORECASE,
+)
 
 
 def quality(copy: Copy) -> float:
@@ -56,6 +63,22 @@ def oldest(copy: Copy) -> int:
 def metadata(copy: Copy) -> int:
     """The most of time, camera and place in its EXIF data."""
     return -copy.metadata
+
+
+def whole(copy: Copy) -> int:
+    """None of its pixels were lost."""
+    return copy.damaged
+
+
+def accompanied(copy: Copy) -> int:
+    """A raw file, sidecar or film of its own lies beside it: moved away alone, they would be parted."""
+    return not copy.accompanied
+
+
+def plain_name(copy: Copy) -> int:
+    """Its name does not say that it is a copy."""
+    name = copy.path.rpartition("/")[2]
+    return _COPY_NAME.search(name.rpartition(".")[0] or name) is not None
 
 
 def folder(pattern: str) -> Policy:
@@ -108,8 +131,11 @@ class Keep:
 
     @property
     def order(self) -> tuple[Policy, ...]:
-        """All that copies are sorted by: the policies, then quality, then metadata; after that goes the key."""
-        return (*self.policies, quality, metadata)
+        """All that copies are sorted by; after that goes the key.
+
+        Whatever is asked for, none of which pixels were lost stands for a whole one.
+        """
+        return (whole, *self.policies, quality, metadata, accompanied, plain_name)
 
     @property
     def any_resolution(self) -> bool:

@@ -50,6 +50,7 @@ PLAN = pa.schema(
         ("taken", pa.string()),
         ("camera", pa.string()),
         ("gps", pa.bool_()),
+        ("damaged", pa.bool_()),
         ("correlation", pa.float32()),
         ("target", pa.string()),
     ]

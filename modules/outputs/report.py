@@ -37,6 +37,7 @@ REPORT_COLUMNS = (
     "Camera",
     "GPS",
     "Output Path",
+    "Damaged",
 )
 FAILED_COLUMNS = ("Image Path", "Bytes", "Reason")
 
@@ -107,6 +108,7 @@ def _report_row(row: PlanRow, address: Address, *, published: bool) -> tuple[str
         escape(row.camera),
         "yes" if row.gps else "",
         escape(address(row.target)) if row.target is not None and published else "",
+        "yes" if row.damaged else "",
     )
 
 

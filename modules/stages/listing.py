@@ -11,6 +11,7 @@ from modules.bounded_queue import Cancellation
 from modules.errors import LeaseHeldError
 from modules.outputs.listing_filter import ListingFilter
 from modules.outputs.ownership import is_marker
+from modules.state.companions import companion_stem
 from modules.state.listing import ListingPart, last_listing_part, write_listing_part
 from modules.store_thread import StoreThread
 
@@ -41,7 +42,10 @@ def freeze_listing(
     for page in thread.pages(source_prefix, marker=marker, page_size=part_size):
         cancel.check()
         blobs = [blob for blob in page.blobs if keep(blob)]
-        write_listing_part(thread, state_prefix, epoch, ListingPart(number, blobs, page.marker, keep.excluded))
+        stems = (companion_stem(blob.key) for blob in page.blobs)
+        beside = tuple(sorted({stem for stem in stems if stem is not None}))
+        part = ListingPart(number, blobs, page.marker, keep.excluded, beside)
+        write_listing_part(thread, state_prefix, epoch, part)
         advance(len(blobs))
         number += 1
         if page.marker is None:

@@ -26,12 +26,17 @@ _HEAD, _CHECKSUM = b"imgsieve", b"imgsieve.sha256"
 
 @dataclass(frozen=True, slots=True)
 class ListingPart:
-    """One part. marker: continues the listing behind it, None on the last part. excluded: prefixes left out so far."""
+    """One part.
+
+    marker: continues the listing behind it, None on the last part. excluded: prefixes left out so far. companions:
+    stems of the files in it that belong to pictures, :func:`modules.state.companions.companion_stem`.
+    """
 
     part: int
     blobs: list[BlobInfo]
     marker: str | None
     excluded: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
 
 
 def write_listing_part(thread: StoreThread, state_prefix: str, epoch: int, part: ListingPart) -> None:
@@ -40,7 +45,8 @@ def write_listing_part(thread: StoreThread, state_prefix: str, epoch: int, part:
     A zombie's equal part is fine. Raises StateError for a name that is not valid UTF-8.
     """
     table = listing_table(part.blobs)
-    head = json.dumps({"part": part.part, "marker": part.marker, "excluded": list(part.excluded)}, sort_keys=True)
+    told = {"part": part.part, "marker": part.marker, "excluded": part.excluded, "companions": part.companions}
+    head = json.dumps(told, sort_keys=True)
     table = table.replace_schema_metadata({_HEAD: head.encode(), _CHECKSUM: _checksum(head.encode(), table)})
     key = f"{_folder(state_prefix, epoch)}p{part.part:05d}.parquet"
     try:
@@ -103,7 +109,7 @@ def _decode(thread: StoreThread, part: int, key: str, content: Content) -> Listi
         head = json.loads(packed)
         if table.schema.metadata[_CHECKSUM] != _checksum(packed, table) or head["part"] != part:
             raise ValueError("checksum")
-        return ListingPart(part, listing_rows(table), head["marker"], tuple(head["excluded"]))
+        return ListingPart(part, listing_rows(table), head["marker"], tuple(head["excluded"]), tuple(head["companions"]))
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         folder = thread.store.address(key.rpartition("/")[0])
         raise StateError(f"{thread.store.address(key)} is damaged; delete {folder} and run again") from error

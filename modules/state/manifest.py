@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 from modules.errors import ConditionFailedError, LeaseHeldError, NotFoundError, StateError, UsageError
 from modules.store_thread import StoreThread
 
-#: 2: listings say when a blob was changed last.
-SCHEMA = 2
+#: 2: listings say when a blob was changed last. 3: and which files belong to pictures.
+SCHEMA = 3
 
 Phase = Literal["listing", "streaming", "matching", "publishing", "done"]
 

@@ -23,7 +23,8 @@ FROM (SELECT picture, min(key) AS key FROM outcomes WHERE reason IS NULL GROUP B
 
 _PICTURES = """
 SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
-    f.content, f.texture, f.steepness, f.saved, f.earlier, f.chroma, f.described, f.phash
+    f.content, f.texture, f.steepness, f.saved, f.earlier, f.chroma, f.described, f.damaged, f.indexed,
+    (f.taken <> '') + (f.camera <> '') + f.gps, f.phash
 FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
 WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
 """
@@ -57,7 +58,8 @@ SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, s.number, s.size, o.best,
     CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
     b.claimed OR w.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
     f.width, f.height, f.format, g.quality, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
-    f.dominant_colours, f.palette, f.taken, f.camera, f.gps, f.hsv_histogram
+    f.dominant_colours, f.palette, f.taken, f.camera, f.gps, f.damaged,
+    f.hsv_histogram
 FROM ordered o
 JOIN blobs b ON b.id = o.blob
 JOIN pictures p ON p.id = b.picture
@@ -75,7 +77,7 @@ _TRAITS = ("texture", "steepness", "saved", "earlier", "chroma", "described")
 _FACTS_DTYPE = np.dtype(
     [(name, np.int64) for name in ("width", "height", "size")]
     + [(name, np.float32) for name in (*_MEASURES, *_TRAITS)]
-    + [("phash", np.int64)]
+    + [("damaged", np.bool_), ("indexed", np.bool_), ("told", np.float32), ("phash", np.int64)]
 )
 
 
@@ -123,7 +125,7 @@ class ScratchIndex(RankIndex):
         return int(self._one("SELECT count(*) FROM numbered"))
 
     def pictures(self, score: Score, keep: Sequence[SortKey], source: str) -> Pictures:
-        """The numbered pictures as columns: 108 bytes of memory each, and 24 more while they are read.
+        """The numbered pictures as columns: 115 bytes of memory each, and 24 more while they are read.
 
         keep, source: as in :meth:`rank`, which this does too.
         """
@@ -140,10 +142,21 @@ class ScratchIndex(RankIndex):
         measured = {name: columns.pop(name) for name in _MEASURES}
         quality = score(width, height, **measured)
         del measured["contrast"]
-        rank = self.rank(quality, keep, source)
+        rank, accompanied = self.rank(quality, keep, source)
         hashes = columns["phash"].view(np.uint64)
-        traits = {name: columns[name] for name in _TRAITS}
-        return Pictures(shas, width, height, columns["size"], quality, **measured, **traits, phash=hashes, rank=rank)
+        traits = {name: columns[name] for name in (*_TRAITS, "damaged", "indexed", "told")}
+        return Pictures(
+            shas,
+            width,
+            height,
+            columns["size"],
+            quality,
+            **measured,
+            **traits,
+            accompanied=accompanied,
+            phash=hashes,
+            rank=rank,
+        )
 
     def indices(self, shas: UInt8Array) -> NDArray[np.int32]:
         """Numbers of pictures by SHA-256, uint8 (k, 32) to int32 (k,); -1 for bytes that are none of this run's."""
@@ -211,4 +224,4 @@ def _decision(row: tuple[Any, ...]) -> Decision:
     values = dict(zip(_DECISION_FIELDS, row, strict=True))
     relation = values["relation"]
     values["relation"] = None if relation is None else Kind(relation)
-    return Decision(**values | {name: bool(values[name]) for name in ("best", "claimed", "gps")})
+    return Decision(**values | {name: bool(values[name]) for name in ("best", "claimed", "gps", "damaged")})

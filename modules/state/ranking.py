@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.records import Copy, Float32Array
+from modules.state.companions import stems_of
 from modules.state.scratch import PAGE
 from modules.state.work_index import WorkIndex
 
@@ -16,7 +17,8 @@ from modules.state.work_index import WorkIndex
 SortKey = Callable[[Copy], int | float | str]
 
 _COPIES = """
-SELECT b.id, n.idx, b.key, b.size, b.modified_ns, f.width, f.height, (f.taken <> '') + (f.camera <> '') + f.gps
+SELECT b.id, n.idx, b.key, b.size, b.modified_ns, f.width, f.height,
+    (f.taken <> '') + (f.camera <> '') + f.gps, f.damaged
 FROM outcomes b JOIN numbered n ON n.picture = b.picture JOIN facts f ON f.picture = b.picture
 WHERE b.id > ?1 AND b.reason IS NULL ORDER BY b.id LIMIT ?2
 """
@@ -34,8 +36,10 @@ GROUP BY idx
 class RankIndex(WorkIndex):
     """Chooses the best blob of every picture, and says which picture is better than which."""
 
-    def rank(self, quality: Float32Array, keep: Sequence[SortKey], source: str) -> NDArray[np.int32]:
-        """Rank of each numbered picture, int32 (n,), each of 0 to n - 1 once, 0 for the best.
+    def rank(
+        self, quality: Float32Array, keep: Sequence[SortKey], source: str
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Rank of each numbered picture, int32 (n,), each of 0 to n - 1 once, 0 for the best; which are accompanied.
 
         quality: float32 (n,). keep: sort keys, the first one counts first; blobs that are equal in all of them are
         taken by key. source: the prefix that a copy's path leaves out. A picture ranks as the best of its blobs, which
@@ -47,14 +51,28 @@ class RankIndex(WorkIndex):
             connection.execute("DROP TABLE IF EXISTS copies")
             connection.execute(f"CREATE TABLE copies ({', '.join(['blob INTEGER PRIMARY KEY', 'idx', *names])})")
         insert = f"INSERT INTO copies VALUES (?, ?{', ?' * len(keep)})"
+        accompanied = np.zeros(len(quality), np.bool_)
         for _, rows in chunks(self._pages(_COPIES, -1)):
-            made = [(blob, idx, *_keys(keep, quality, source, idx, *values)) for blob, idx, *values in rows]
+            beside = self._accompanied([row[2] for row in rows])
+            accompanied[[row[1] for row, has in zip(rows, beside, strict=True) if has]] = True
+            made = [
+                (blob, idx, *_keys(keep, quality, source, idx, *values, has))
+                for (blob, idx, *values), has in zip(rows, beside, strict=True)
+            ]
             with self._transaction() as connection:
                 connection.executemany(insert, made)
         with self._transaction() as connection:
             connection.execute(_CHOOSE.format(keys=", ".join(f"c.{name}" for name in names) or "NULL"))
             connection.execute("DROP TABLE copies")
-        return self._ranks(len(quality))
+        return self._ranks(len(quality)), accompanied
+
+    def _accompanied(self, keys: Sequence[str]) -> list[bool]:
+        """Whether a companion of each picture is listed."""
+        stems = [stems_of(key) for key in keys]
+        asked = {stem for pair in stems for stem in pair}
+        question = f"SELECT stem FROM companions WHERE stem IN (?{', ?' * (len(asked) - 1)})"
+        found = {stem for (stem,) in self._ask(question, asked)}
+        return [not found.isdisjoint(pair) for pair in stems]
 
     def _ranks(self, count: int) -> NDArray[np.int32]:
         places = np.empty(count, np.int64)
@@ -82,6 +100,16 @@ def chunks(rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[tuple[An
 def _keys(
     keep: Sequence[SortKey], quality: Float32Array, source: str, idx: int, key: str, *facts: int
 ) -> list[int | float | str]:
-    size, modified_ns, width, height, metadata = facts
-    copy = Copy(key[len(source) :], size, modified_ns, width, height, float(quality[idx]), metadata)
+    size, modified_ns, width, height, metadata, damaged, accompanied = facts
+    copy = Copy(
+        path=key[len(source) :],
+        size=size,
+        modified_ns=modified_ns,
+        width=width,
+        height=height,
+        quality=float(quality[idx]),
+        metadata=metadata,
+        damaged=bool(damaged),
+        accompanied=bool(accompanied),
+    )
     return [sort_key(copy) for sort_key in keep]

@@ -53,6 +53,8 @@ FACTS = pa.schema(
         ("taken", pa.string()),
         ("camera", pa.string()),
         ("gps", pa.bool_()),
+        ("damaged", pa.bool_()),
+        ("indexed", pa.bool_()),
     ]
 )
 KEYPOINTS = pa.schema(

@@ -36,7 +36,9 @@ CREATE TABLE facts (
     picture INTEGER PRIMARY KEY, width INTEGER, height INTEGER, format TEXT, size INTEGER, sharpness REAL,
     exposure REAL, contrast REAL, noise REAL, compression REAL, content REAL, texture REAL,
     steepness REAL, saved REAL, earlier REAL, chroma REAL, described REAL, dominant_colours INTEGER, palette BLOB,
-    phash INTEGER, hsv_histogram BLOB, taken TEXT, camera TEXT, gps INTEGER);
+    phash INTEGER, hsv_histogram BLOB, taken TEXT, camera TEXT, gps INTEGER,
+    damaged INTEGER, indexed INTEGER);
+CREATE TABLE companions (stem TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE numbered (idx INTEGER PRIMARY KEY, picture INTEGER NOT NULL UNIQUE, key TEXT NOT NULL);
 CREATE TABLE grouping (
     idx INTEGER PRIMARY KEY, keeper INTEGER NOT NULL, kind INTEGER NOT NULL, similarity REAL NOT NULL,

@@ -90,6 +90,11 @@ class WorkIndex(Scratch):
                 rows,
             )
 
+    def add_companions(self, stems: Iterable[str]) -> None:
+        """Add what the names of a listing part's companions share with their pictures', in any order."""
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO companions VALUES (?)", ((stem,) for stem in stems))
+
     def add_catalogue(self, table: pa.Table, committed: Iterable[str]) -> None:
         """Add CATALOGUE rows, in any order and more than once.
 

@@ -51,6 +51,10 @@ def pictures(files: list[bytes]) -> tuple[Pictures, list[Evidence]]:
     del columns["contrast"]
     for name in ("texture", "steepness", "saved", "earlier", "chroma", "described"):
         columns[name] = np.array([getattr(f, name) for f in facts], np.float32)
+    for name, kind in (("damaged", np.bool_), ("indexed", np.bool_)):
+        columns[name] = np.array([getattr(f, name) for f in facts], kind)
+    columns["told"] = np.array([bool(f.taken) + bool(f.camera) + f.gps for f in facts], np.float32)
+    columns["accompanied"] = np.zeros(len(facts), np.bool_)
     count = len(files)
     rank = np.empty(count, np.int32)
     rank[np.argsort(-quality, kind="stable")] = np.arange(count, dtype=np.int32)
@@ -231,6 +235,10 @@ def uniform(count: int) -> Pictures:
         earlier=ones,
         chroma=ones,
         described=ones,
+        damaged=np.zeros(count, np.bool_),
+        indexed=np.zeros(count, np.bool_),
+        told=np.zeros(count, np.float32),
+        accompanied=np.zeros(count, np.bool_),
         phash=numbers.astype(np.uint64),
         rank=numbers[::-1].astype(np.int32),
     )

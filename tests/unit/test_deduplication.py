@@ -141,6 +141,10 @@ def pictures(quality: list[float]) -> Pictures:
         earlier=np.ones(count, np.float32),
         chroma=np.ones(count, np.float32),
         described=np.ones(count, np.float32),
+        damaged=np.zeros(count, np.bool_),
+        indexed=np.zeros(count, np.bool_),
+        told=np.zeros(count, np.float32),
+        accompanied=np.zeros(count, np.bool_),
         phash=numbers.astype(np.uint64),
         rank=np.argsort(np.argsort(-np.asarray(quality), kind="stable")).astype(np.int32),
     )

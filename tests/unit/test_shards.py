@@ -147,6 +147,8 @@ def test_records_survive_their_tables() -> None:
         taken="2024-05-01 12:00:00",
         camera="Öd & Sons",
         gps=True,
+        damaged=True,
+        indexed=False,
     )
     keypoints = Keypoints(
         np.array([[0, 65535, 7, 300]], np.uint16),
