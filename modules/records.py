@@ -239,9 +239,9 @@ class Pictures:
 
     Every array has n rows. sha: uint8 (n, 32). width, height: int32 pixels. size: int64 bytes. quality: float32, 0 to
     100. sharpness, exposure, noise, compression, content, texture, steepness, saved, earlier, chroma, described:
-    float32, as in :class:`Facts`. damaged, indexed: bool, as there. told: float32, how many of time, camera and place its EXIF
-    data tell. accompanied: bool, a file that belongs to it lies beside one of its blobs. phash: uint64. rank: int32, each of 0 to n - 1 once, by the keep policies: 0 for the
-    one to keep before all others.
+    float32, as in :class:`Facts`. damaged, indexed: bool, as there. told: float32, how many of time, camera and place
+    its EXIF data tell. accompanied: bool, a file that belongs to it lies beside one of its blobs. phash: uint64. rank:
+    int32, each of 0 to n - 1 once, by the keep policies: 0 for the one to keep before all others.
     """
 
     sha: UInt8Array

@@ -3,7 +3,7 @@
     python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
                                  [--features NAME,... [--features NAME,...]] [--weights NAME=FILE]
                                  [--strictness lenient|normal|strict] [--peers VENV] [--blanks N] [--seed N]
-                                 [--keep FOLDER] [--without-held-out] [--write-baseline FILE] [--against FILE]
+                                 [--neutral] [--keep FOLDER] [--without-held-out] [--write-baseline FILE] [--against FILE]
     python -m benchmarks.quality --lookalikes FOLDER [--lookalikes FOLDER] [--effort ...] [--strictness ...] ...
 
 Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits
@@ -102,7 +102,8 @@ def _build(asked: argparse.Namespace, photos: Path, folder: Path) -> list[Row]:
     count = asked.photos if asked.photos is not None else int(SHARE * len(found))
     without = held_out("edits") if asked.without_held_out else frozenset[str]()
     try:
-        return build(folder, found, Wanted(count, asked.edits, asked.negatives, asked.blanks, without), asked.seed)
+        wanted = Wanted(count, asked.edits, asked.negatives, asked.blanks, without, asked.neutral)
+        return build(folder, found, wanted, asked.seed)
     except ValueError as error:
         sys.exit(f"{photos}: {error}")
 
@@ -166,6 +167,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment with the packages of peers.txt")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--neutral", action="store_true", help="no metadata, no exact copies, names by chance")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave pictures, truth.csv and reports there")
     parser.add_argument("--without-held-out", action="store_true", help="none of the edits that held_out.toml names")
     parser.add_argument("--write-baseline", type=Path, metavar="FILE", help="keep the figures there")

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from benchmarks.quality.negatives import TILES, make_negatives
+from benchmarks.quality.neutral import renamed, stripped
 from benchmarks.quality.truth import ORIGINAL, Row, save
 from tests.edits import EDITS
 
@@ -24,7 +25,8 @@ PLAIN = (".jpg", ".jpeg")
 class Wanted:
     """How large a set is: photographs with copies (the others go into negatives), and edits of each.
 
-    ``without``: names of edits that are not dealt.
+    ``without``: names of edits that are not dealt. ``neutral``: without metadata, under names by chance; then no exact
+    copies, which nothing could tell from originals.
     """
 
     photos: int
@@ -32,6 +34,7 @@ class Wanted:
     per_family: int = 12
     blanks: int = 1000
     without: frozenset[str] = frozenset()
+    neutral: bool = False
 
 
 def build(folder: Path, photos: Sequence[Path], wanted: Wanted, seed: int) -> list[Row]:
@@ -49,21 +52,26 @@ def build(folder: Path, photos: Sequence[Path], wanted: Wanted, seed: int) -> li
         )
     images = folder / "images"
     images.mkdir(parents=True)
-    deck = [EXACT, *(name for name in EDITS if name not in wanted.without)]
+    edits = [name for name in EDITS if name not in wanted.without]
+    deck = edits if wanted.neutral else [EXACT, *edits]
     random.Random(seed).shuffle(deck)
     rows: list[Row] = []
     for number, photo in enumerate(photos[: wanted.photos]):
         dealt = [deck[(number * wanted.edits + card) % len(deck)] for card in range(min(wanted.edits, len(deck)))]
-        rows += _family(images, photo, f"photo{number:04d}", dealt, seed + number)
+        rows += _family(images, photo, f"photo{number:04d}", dealt, seed + number, neutral=wanted.neutral)
     others = photos[wanted.photos :]
     rows += make_negatives(images, others, random.Random(seed), wanted.per_family, wanted.blanks)
+    if wanted.neutral:
+        rows = renamed(images, rows, random.Random(seed))
     save(folder / "truth.csv", rows)
     return rows
 
 
-def _family(images: Path, photo: Path, group: str, edits: Sequence[str], seed: int) -> list[Row]:
+def _family(images: Path, photo: Path, group: str, edits: Sequence[str], seed: int, *, neutral: bool) -> list[Row]:
     original = images / f"{group}.jpg"
     as_jpeg(photo, original)
+    if neutral:
+        original.write_bytes(stripped(original.read_bytes()))
     rows = [Row(original.name, group, ORIGINAL, ORIGINAL)]
     with Image.open(original) as opened:
         picture = ImageOps.exif_transpose(opened).convert("RGB")

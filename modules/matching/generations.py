@@ -23,7 +23,7 @@ _SAME_TRACES = 0.03
 
 
 def generations(
-    pictures: Pictures, pairs: Pairs, upright: Flags, same: Flags, sharper: Values, calmer: Values
+    pictures: Pictures, pairs: Pairs, *, upright: Flags, same: Flags, sharper: Values, calmer: Values
 ) -> dict[str, Values]:
     """Signs that b was made from a, (m,) each.
 

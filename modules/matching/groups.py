@@ -78,7 +78,7 @@ def assign(
     compositions = composed(pairs, verdicts, count)
     verdicts = _set_in(compositions, pairs, verdicts)
     hurt = np.zeros(count, np.bool_) if damaged is None else damaged
-    edges = _edges(pairs, verdicts, compositions, accepted, any_resolution, hurt)
+    edges = _edges(pairs, verdicts, compositions, accepted, hurt, any_resolution=any_resolution)
     position = _positions(_with_last(rank, compositions), edges)
     keeper, witness = _joined(position, edges)
     verdict = np.zeros(count, dtype=VERDICT_DTYPE)
@@ -111,8 +111,9 @@ def _edges(
     verdicts: Verdicts,
     compositions: NDArray[np.bool_],
     accepted: Collection[Kind],
-    any_resolution: bool,
     damaged: NDArray[np.bool_],
+    *,
+    any_resolution: bool,
 ) -> _Edges:
     part = verdicts["kind"] == Kind.PART
     a_held = holds(verdicts, accepted, any_resolution=any_resolution) & ~(part & compositions[pairs[:, 1]])

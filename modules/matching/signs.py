@@ -115,7 +115,7 @@ def signs(pictures: Pictures, pairs: Pairs, verdicts: Verdicts) -> Values:
         "told": np.sign(gain(pictures.told)),
         "accompanied": gain(pictures.accompanied),
         **_sizes(pictures, pairs, larger, sharper),
-        **generations(pictures, pairs, upright, untouched, sharper, calmer),
+        **generations(pictures, pairs, upright=upright, same=untouched, sharper=sharper, calmer=calmer),
     }
     return np.stack([np.asarray(found[name], np.float64) for name in NAMES], axis=1)
 
@@ -142,7 +142,7 @@ def _is_turned(verdicts: Verdicts) -> Flags:
 
 
 def _frames(pictures: Pictures, pairs: Pairs, verdicts: Verdicts) -> tuple[Values, Values]:
-    """How much what lies beyond the common ground says that a is whole and b is cut, and that b is framed, (m,) each."""
+    """How much what lies beyond the common ground says that b is cut, and that b is framed, (m,) each."""
     beyond, framed = [], []
     turned = _is_turned(verdicts)
     for side, column in enumerate("ab"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 #: Endings, in lower case, of what cameras and editors lay beside a picture under its base name.
-_RAW = ("3fr arw cr2 cr3 crw dcr dng erf kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f").split()
-ENDINGS = frozenset((*_RAW, "xmp", "aae", "mov", "mp4"))
+_RAW = "3fr arw cr2 cr3 crw dcr dng erf kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"
+ENDINGS = frozenset((*_RAW.split(), "xmp", "aae", "mov", "mp4"))
 
 
 def companion_stem(key: str) -> str | None:

@@ -109,7 +109,9 @@ def _decode(thread: StoreThread, part: int, key: str, content: Content) -> Listi
         head = json.loads(packed)
         if table.schema.metadata[_CHECKSUM] != _checksum(packed, table) or head["part"] != part:
             raise ValueError("checksum")
-        return ListingPart(part, listing_rows(table), head["marker"], tuple(head["excluded"]), tuple(head["companions"]))
+        return ListingPart(
+            part, listing_rows(table), head["marker"], tuple(head["excluded"]), tuple(head["companions"])
+        )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         folder = thread.store.address(key.rpartition("/")[0])
         raise StateError(f"{thread.store.address(key)} is damaged; delete {folder} and run again") from error

@@ -19,6 +19,7 @@ from modules.errors import UsageError
 from modules.progress import SilentProgress
 from modules.records import RunSummary
 from modules.settings import AzureCredentials, Settings
+from modules.state.manifest import SCHEMA
 from tests.azurite import Azurite
 from tests.command import imgsieve
 from tests.pictures import draw, encode
@@ -153,7 +154,16 @@ def test_the_report_shows_what_the_score_is_made_of(analysed: Path) -> None:
     rows = report(analysed)
     names = list(rows["other.jpg"])
     parts = ["Sharpness", "Exposure", "Contrast", "Noise", "Compression"]
-    assert names[names.index("Format") :] == ["Format", *parts, "Palette", "Taken", "Camera", "GPS", "Output Path"]
+    assert names[names.index("Format") :] == [
+        "Format",
+        *parts,
+        "Palette",
+        "Taken",
+        "Camera",
+        "GPS",
+        "Output Path",
+        "Damaged",
+    ]
     for row in rows.values():
         assert all(0 <= float(row[part]) <= 1 for part in parts)
         colours = row["Palette"].split("; ")
@@ -174,7 +184,7 @@ def test_an_unfinished_epoch_of_an_older_format_is_followed_by_a_new_one_on_its_
     manifest.write_text(json.dumps({**values, "schema": 1, "phase": "matching"}))
     again = run(folder)
     assert (again.resumed, again.epoch, again.downloaded) == (False, 2, 0)
-    assert json.loads(manifest.read_bytes())["schema"] == 2
+    assert json.loads(manifest.read_bytes())["schema"] == SCHEMA
 
 
 @pytest.mark.parametrize(

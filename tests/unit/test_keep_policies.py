@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.errors import UsageError
-from modules.matching.keep import PATTERNS, POLICIES, Keep, folder
+from modules.matching.keep import PATTERNS, POLICIES, Keep, folder, plain_name
 from modules.records import Copy
 from modules.settings import Settings
 
@@ -67,6 +67,41 @@ def test_later_policies_break_the_ties_of_earlier_ones() -> None:
     ]
     ranked = sorted(copies, key=lambda copy: tuple(key(copy) for key in chain.order))
     assert [copy.path for copy in ranked] == ["originals/raw/a", "originals/b", "originals/a", "raw/b", "raw/a", "x/a"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Copy of IMG_1.jpg", "copy (2) of IMG_1.jpg", "IMG_1 (1).jpg", "IMG_1(2).jpg", "IMG_1-001.jpg"),
+        *("IMG_1 copy.jpg", "IMG_1 copy 2.jpg", "IMG_1_copy.jpg", "IMG_1 - Copy.jpg", "IMG_1 - Copy (3).jpg"),
+        *("Kopie von IMG_1.jpg", "IMG_1 - Kopie.jpg", "IMG_1 - Kopie (2).jpg", "Copie de IMG_1.jpg"),
+    ],
+)
+def test_among_equals_the_plain_name_is_kept(name: str) -> None:
+    # "A/…" comes first by path: only what the name says can make the other one the kept.
+    said, plain = replace(COPY, path=f"A/{name}"), replace(COPY, path="b/IMG_1.jpg")
+    assert first("quality", said, plain) == plain
+    assert first("lexi", said, plain) == said
+    assert first("quality", replace(said, metadata=1), plain).path == said.path
+
+
+@pytest.mark.parametrize(
+    "name", ["IMG_0001.jpg", "photocopy.jpg", "copyright.jpg", "2024-05-01.jpg", "Copyright of me.jpg", "a (2024).jpg"]
+)
+def test_a_name_that_only_looks_like_a_copy_s_is_a_plain_one(name: str) -> None:
+    assert not plain_name(replace(COPY, path=name))
+
+
+def test_one_with_companions_comes_before_one_without_and_after_one_that_says_more() -> None:
+    accompanied, told = replace(COPY, accompanied=True), replace(COPY, metadata=1)
+    assert first("quality", COPY, accompanied) == accompanied
+    assert first("quality", told, accompanied) == told
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, "folder:B"])
+def test_no_policy_keeps_a_damaged_one_beside_a_whole_one(policy: str) -> None:
+    change = next((change for name, change in PREFERRED if name == policy))
+    assert first(policy, replace(COPY, damaged=True, **change), COPY) == COPY
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,18 @@ def test_a_set_for_speed_alone_has_no_hard_negatives(tmp_path: Path) -> None:
     rows = build(tmp_path / "set", photos, Wanted(photos=2, edits=3, per_family=0, blanks=0), seed=5)
     assert len(rows) == 8
     assert all(row.is_original or row.is_copy for row in rows)
+
+
+def test_a_neutral_set_tells_nothing_but_pixels(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 20)
+    told = Image.Exif()
+    told[0x010F] = "Example"
+    draw(0).save(photos[0], quality=92, exif=told, dpi=(300, 300), comment=b"a picture")
+    rows = build(tmp_path / "set", photos, Wanted(6, 4, per_family=0, blanks=0, neutral=True), seed=5)
+    assert {row.name for row in rows} == {path.name for path in (tmp_path / "set/images").iterdir()}
+    assert all(Path(row.name).stem.isdecimal() for row in rows)
+    original = next(row for row in rows if row.group == "photo0000" and row.is_original)
+    with Image.open(tmp_path / "set/images" / original.name) as found, Image.open(photos[0]) as before:
+        assert not {"exif", "dpi", "comment"} & set(found.info)
+        assert np.array_equal(np.asarray(found), np.asarray(before))
+    assert EXACT not in {row.transform for row in rows}
