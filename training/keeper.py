@@ -136,6 +136,9 @@ def _pictures(facts: Sequence[Facts], traits: Sequence[tuple[int, bool]]) -> Pic
     quality = score(width, height, **measured)
     del measured["contrast"]
     traced = {n: column(n) for n in ("texture", "steepness", "saved", "earlier", "chroma", "described")}
+    # A copy that keeps what its original told keeps all of it.
+    described = np.where([told > 0 for told, _ in traits], traced["described"][0], traced["described"])
+    traced["described"] = described.astype(np.float32)
     rank = np.argsort(np.argsort(-quality, kind="stable")).astype(np.int32)
     return Pictures(
         sha=np.zeros((count, 32), np.uint8),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from modules.matching.groups import Grouping, bridges, composed
 from modules.matching.ledger import Ledger, Pairs, families, to_keys
+from modules.matching.reduced import reduced
 from modules.matching.signs import FROM_B, UNRELATED, signs, weights
 from modules.records import Kind, Pictures
 
@@ -32,7 +33,7 @@ def standing(pictures: Pictures, ledger: Ledger) -> Rows:
     """Rank of each picture, int32 (n,), each of 0 to n - 1 once: ``pictures.rank``, but originals before their copies.
 
     Copies and parts of one picture come one after the other, in the order of how well they explain the others that they
-    were compared with, damaged ones last. Where there is no difference the rank decides.
+    were compared with; those made smaller after the others, and damaged ones last. Where there is no difference the rank decides.
     """
     count = len(pictures)
     pairs, verdicts = ledger.related()
@@ -44,17 +45,17 @@ def standing(pictures: Pictures, ledger: Ledger) -> Rows:
     found = signs(pictures, pairs, verdicts)
     merits: Values = np.stack([found @ weights(), found @ (FROM_B * weights())], axis=1)
     strangers = _strangers(ledger, pairs, family)
-    hurt = pictures.damaged
+    behind = 2 * pictures.damaged + reduced(pictures, pairs, verdicts)
     best = np.full(count, count, dtype=np.int64)
     np.minimum.at(best, family, pictures.rank)
     # Who was compared with few, and those like it, has little to answer for: the panel decides among equals.
-    order = np.lexsort((pictures.rank, -_scores(pairs, merits, strangers, count, _DOUBT), hurt, best[family]))
+    order = np.lexsort((pictures.rank, -_scores(pairs, merits, strangers, count, _DOUBT), behind, best[family]))
     panel = _places(family[order])[np.argsort(order)] < PANEL
     among, apart = panel[pairs].all(axis=1), panel[strangers].all(axis=1)
     final: Values = np.where(panel, _scores(pairs[among], merits[among], strangers[apart], count, 0), 0)
     place = np.argsort(order)
     rank = np.empty(count, dtype=np.int32)
-    rank[np.lexsort((np.where(panel, pictures.rank, place), -final, ~panel, hurt, best[family]))] = np.arange(count)
+    rank[np.lexsort((np.where(panel, pictures.rank, place), -final, ~panel, behind, best[family]))] = np.arange(count)
     return rank
 
 

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import skimage.data
 from PIL import Image
 
 import pipeline
@@ -22,7 +24,9 @@ from modules.settings import AzureCredentials, Settings
 from modules.state.manifest import SCHEMA
 from tests.azurite import Azurite
 from tests.command import imgsieve
+from tests.drawings import leaves
 from tests.pictures import draw, encode
+from tests.unit.test_jpeg import with_hole
 
 DAY = 86_400
 #: Copies of one picture: how each is made of it, and the day on which it was changed last.
@@ -232,3 +236,57 @@ def test_newest_and_oldest_go_by_the_time_that_azure_lists(container: Any, azuri
         assert names == [f"pics_deduplicated/best/{kept}"]
         text = container.download_blob("pics_deduplicated/image_report.csv").readall().decode("utf-8")
         assert next(row["Image Path"] for row in csv.DictReader(io.StringIO(text))) == f"az://keep/pics/{kept}"
+
+
+def test_a_damaged_picture_is_marked_and_kept_beside_no_whole_one(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    picture = leaves(3)
+    hurt = with_hole(encode(picture, quality=95, dpi=(300, 300)), share=0.85)
+    put(folder, "a.jpg", hurt, 9)
+    put(folder, "b.jpg", encode(picture, quality=70), 1)
+    put(folder, "c.jpg", with_hole(encode(leaves(4))), 1)
+    for keep in ("quality", "lexi", "newest", "largest"):
+        run(folder, keep=(keep,))
+        assert best(folder) == ["b.jpg", "c.jpg"]
+        rows = report(folder)
+        assert {name: row["Damaged"] for name, row in rows.items()} == {"a.jpg": "yes", "b.jpg": "", "c.jpg": "yes"}
+        assert rows["a.jpg"]["Kept Witness"] == str(folder / "b.jpg")
+
+
+def test_of_equal_bytes_the_one_with_companions_is_kept_then_the_plain_name(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for seed, names in enumerate((("a/IMG_1.jpg", "b/IMG_1.jpg"), ("Copy of IMG_2.jpg", "IMG_2.jpg"))):
+        for name in names:
+            put(folder, name, encode(draw(seed)), 1)
+    run(folder)
+    assert best(folder) == ["IMG_2.jpg", "a/IMG_1.jpg"]
+    for name in ("b/IMG_1.CR2", "b/IMG_1.xmp"):
+        put(folder, name, b"no picture", 1)
+    run(folder)
+    assert best(folder) == ["IMG_2.jpg", "b/IMG_1.jpg"]
+
+
+def test_the_full_picture_without_loss_is_kept_before_a_small_jpeg_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    photograph = Image.open(Path(skimage.data.__file__).parent / "astronaut.png").convert("RGB")
+    drawing = Image.new("RGB", (518, 518), "white")
+    rng = random.Random(5)
+    for x in range(60, 460, 20):
+        for y in range(60, 460, 20):
+            drawing.paste("black" if rng.random() < 0.5 else "white", (x, y, x + 20, y + 20))
+    for name, full in (("photograph", photograph), ("drawing", drawing)):
+        half = full.resize((full.width // 2, full.height // 2), Image.Resampling.LANCZOS)
+        put(folder, f"{name}_full.png", encode(full, "PNG"), 1)
+        put(folder, f"{name}_half.jpg", encode(half, quality=75), 1)
+    run(folder)
+    assert best(folder) == ["drawing_full.png", "photograph_full.png"]
+
+
+def test_true_colour_is_kept_before_a_palette(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    picture = draw(7, (640, 480))
+    put(folder, "a.gif", encode(picture.quantize(256), "GIF"), 1)
+    put(folder, "b.png", encode(picture.quantize(128), "PNG"), 1)
+    put(folder, "c.png", encode(picture, "PNG"), 1)
+    run(folder)
+    assert best(folder) == ["c.png"]
