@@ -49,7 +49,7 @@ RIDGE = 2e-4
 #: Most sides of originals, pixels.
 _SIDES = (260, 700)
 #: Shares of families: of an original without loss, with EXIF data, with a companion; of photographs, drawn pictures.
-_LOSSLESS, _WITH_EXIF, _ACCOMPANIED, _PHOTOGRAPHS = 0.25, 0.4, 0.15, 0.75
+_LOSSLESS, _WITH_EXIF, _ACCOMPANIED, _PHOTOGRAPHS = 0.1, 0.4, 0.15, 0.75
 #: Share of copies that keep the metadata of what they were made from: the others lose all.
 _KEEPS = 0.3
 
@@ -258,8 +258,12 @@ def _again(picture: Image.Image, rng: random.Random) -> bytes:
     return _saved(picture, "JPEG", quality=rng.choice((70, 80, 90, 95, 98)))
 
 
+def _as_png(picture: Image.Image, rng: random.Random) -> bytes:
+    return _saved(picture, "PNG")
+
+
 #: Edits that stand for more than the share of one: those that a person's own programs make.
-_EXTRA = {"half": _half, "double": _double, "palette": _palette, "again": _again}
+_EXTRA = {"half": _half, "double": _double, "palette": _palette, "again": _again, "as png": _as_png}
 
 
 def families(count: int, seed: int, processes: int) -> list[Family]:

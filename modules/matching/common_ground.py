@@ -33,7 +33,7 @@ def standing(pictures: Pictures, ledger: Ledger) -> Rows:
     """Rank of each picture, int32 (n,), each of 0 to n - 1 once: ``pictures.rank``, but originals before their copies.
 
     Copies and parts of one picture come one after the other, in the order of how well they explain the others that they
-    were compared with; those made smaller after the others, and damaged ones last. Where there is no difference the rank decides.
+    were compared with; those made smaller after the others, damaged ones last. Of equals the rank decides.
     """
     count = len(pictures)
     pairs, verdicts = ledger.related()
