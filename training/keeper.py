@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import random
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy.optimize import minimize
 
+from benchmarks.held_out import held_out
 from modules.deduplication import verify_pair
 from modules.feature_extraction import Analyser
 from modules.matching.common_ground import PANEL, mean_signs
@@ -42,8 +42,6 @@ from training.pictures import load_photos
 
 Values = NDArray[np.float64]
 
-#: Edits that no weight may be fitted to, and those that do not leave a copy or a part.
-_HELD_OUT = Path(__file__).parent.parent / "benchmarks" / "held_out.toml"
 #: How strongly weights are drawn to 0, per family: what few families tell weighs little.
 RIDGE = 2e-4
 #: Most sides of originals, pixels.
@@ -175,8 +173,8 @@ def _files(rng: random.Random) -> tuple[list[bytes], list[tuple[int, bool]]]:
 
 
 def _edits() -> list[str]:
-    held_out = set(tomllib.loads(_HELD_OUT.read_text(encoding="utf-8"))["edits"])
-    known = [name for name, edit in EDITS.items() if edit.level != "embedded" and name not in held_out]
+    left_out = held_out("edits")
+    known = [name for name, edit in EDITS.items() if edit.level != "embedded" and name not in left_out]
     return sorted([*known, *_EXTRA])
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.quality [PHOTOS] [--half a|b] [--photos N] [--edits N] [--effort fast,balanced,thorough]
                                  [--features NAME,... [--features NAME,...]] [--weights NAME=FILE]
                                  [--strictness lenient|normal|strict] [--peers VENV] [--blanks N] [--seed N]
-                                 [--neutral] [--keep FOLDER] [--without-held-out] [--write-baseline FILE] [--against FILE]
+                                 [--neutral] [--keep FOLDER] [--without-held-out] [--write-baseline FILE]
+                                 [--against FILE]
     python -m benchmarks.quality --lookalikes FOLDER [--lookalikes FOLDER] [--effort ...] [--strictness ...] ...
 
 Makes a set of pictures of PHOTOS (a folder; without it a self-made one): originals, copies of them by the named edits

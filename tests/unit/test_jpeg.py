@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.drawings import leaves
 from tests.pictures import encode
 
 LIMIT = 10_000_000
-LAYOUTS: dict[str, dict[str, object]] = {
+LAYOUTS: dict[str, dict[str, Any]] = {
     "usual": {},
     "progressive": {"progressive": True},
     "fine colours": {"subsampling": 0},
@@ -90,7 +91,7 @@ def test_other_bytes_are_mostly_seen_the_more_the_surer() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"quality": 5}, {"optimize": True}])
-def test_colours_for_print_are_left_to_pillow(options: dict[str, object]) -> None:
+def test_colours_for_print_are_left_to_pillow(options: dict[str, Any]) -> None:
     data = encode(leaves(5).convert("CMYK"), **options)
     with Image.open(io.BytesIO(data)) as image:
         assert load(image, data) == (image, False)
