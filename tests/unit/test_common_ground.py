@@ -51,10 +51,7 @@ def pictures(files: list[bytes]) -> tuple[Pictures, list[Evidence]]:
     del columns["contrast"]
     for name in ("texture", "steepness", "saved", "earlier", "chroma", "described"):
         columns[name] = np.array([getattr(f, name) for f in facts], np.float32)
-    for name, kind in (("damaged", np.bool_), ("indexed", np.bool_)):
-        columns[name] = np.array([getattr(f, name) for f in facts], kind)
     columns["told"] = np.array([bool(f.taken) + bool(f.camera) + f.gps for f in facts], np.float32)
-    columns["accompanied"] = np.zeros(len(facts), np.bool_)
     count = len(files)
     rank = np.empty(count, np.int32)
     rank[np.argsort(-quality, kind="stable")] = np.arange(count, dtype=np.int32)
@@ -66,6 +63,9 @@ def pictures(files: list[bytes]) -> tuple[Pictures, list[Evidence]]:
         size=zeros,
         quality=quality,
         **columns,
+        damaged=np.array([f.damaged for f in facts], np.bool_),
+        indexed=np.array([f.indexed for f in facts], np.bool_),
+        accompanied=np.zeros(count, np.bool_),
         phash=zeros.astype(np.uint64),
         rank=rank,
     )

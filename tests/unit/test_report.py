@@ -75,9 +75,9 @@ def test_columns(tmp_path: Path) -> None:
     facts = ["640", "480", "7", "JPEG", "0.5000", "0.2500", "0.1250", "1.0000", "0.7500"]
     facts += ["#a1b2c3 41%; #000000 20%", "2024-05-01 12:00:00", "", ""]
     assert best[:7] == ["mem://c/in/a.jpg", "71.24", "1", "1", "Best", "1.0000", "3"]
-    assert best[7:] == ["", "", "", *facts, "mem://c/out/best/a.jpg"]
+    assert best[7:] == ["", "", "", *facts, "mem://c/out/best/a.jpg", ""]
     assert duplicate[:5] == ["mem://c/in/b ä.jpg", "71.24", "2", "1", "Duplicate"]
-    assert duplicate[7:] == ["mem://c/in/a.jpg", "part", "0.8765", *facts, "mem://c/out/duplicates/b ä.jpg"]
+    assert duplicate[7:] == ["mem://c/in/a.jpg", "part", "0.8765", *facts, "mem://c/out/duplicates/b ä.jpg", ""]
     assert reports.failed is None
     data = reports.report.path.read_bytes()
     assert b"\r" not in data
@@ -144,7 +144,7 @@ def test_failures_of_both_kinds_are_listed_by_key(tmp_path: Path) -> None:
     assert tuple(listed[0]) == FAILED_COLUMNS
     assert [row[0] for row in listed[1:]] == [f"mem://c/in/{name}.jpg" for name in "bcd"]
     assert listed[1] == ["mem://c/in/b.jpg", "5", "'=not a picture"]
-    assert [row[-1] for row in table(reports.report)[1:]] == ["mem://c/out/best/a.jpg", ""]
+    assert [row[-2] for row in table(reports.report)[1:]] == ["mem://c/out/best/a.jpg", ""]
 
 
 def test_rows_without_a_copy_have_no_output_path(tmp_path: Path) -> None:
