@@ -41,6 +41,8 @@ from modules.stages.analyse import Analyse
 from modules.stages.embed import Embedder
 from modules.stages.fetch import Fetcher
 from modules.stages.listing import freeze_listing
+from modules.stages.look import Looker
+from modules.stages.pair_work import HeldKeypoints, PairContext
 from modules.stages.save import ShardSaver
 from modules.stages.verify import Verifier
 from modules.state.arrays import load_codes, load_vectors
@@ -156,7 +158,15 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
         grouping = same_scene(pictures, vectors, thresholds, settings.k, judged=job.advance)
     else:
         accepted = {KINDS[name] for name in settings.relations}
-        with contextlib.closing(make_verifier(job, families, writer, index, pictures)) as verifier:
+        around = pairs_of(job, families, writer, index, pictures)
+        keypoints = HeldKeypoints(around)
+        strict = Grade.of(settings.strictness) == Grade.STRICT
+        limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
+        with contextlib.ExitStack() as stack:
+            # Where a closer look decides, all that may be the same is proposed to it.
+            least = Grade.LENIENT if strict else Grade.of(settings.strictness)
+            verifier = stack.enter_context(contextlib.closing(Verifier(around, keypoints, least)))
+            looker = stack.enter_context(contextlib.closing(Looker(around, keypoints, **limits))) if strict else None
             grouping = same_picture(
                 pictures,
                 vectors,
@@ -165,17 +175,16 @@ def match_pictures(job: Job, families: Families, writer: ShardWriter, index: Scr
                 effort=settings.effort,
                 k=settings.k,
                 verify=verifier,
+                look=looker,
                 accepted=accepted,
                 any_resolution=keep.any_resolution,
             )
     index.set_grouping(grouping.keeper, grouping.verdict, np.asarray(pictures.quality))
 
 
-def make_verifier(
-    job: Job, families: Families, writer: ShardWriter, index: ScratchIndex, pictures: Pictures
-) -> Verifier:
-    """What decides by geometry and pixels, with the verdicts that the state has cached."""
-    return Verifier(
+def pairs_of(job: Job, families: Families, writer: ShardWriter, index: ScratchIndex, pictures: Pictures) -> PairContext:
+    """What the stages that compare pairs work with."""
+    return PairContext(
         job.thread,
         state_prefix=job.layout.state,
         writer=writer,
@@ -185,10 +194,9 @@ def make_verifier(
         pool=job.pool,
         cancel=job.cancel,
         scratch=job.scratch,
-        shard_rows=8 * job.settings.shard_rows,  # a verdict is small: some 100 bytes
+        shard_rows=8 * job.settings.shard_rows,  # a verdict is small: some 150 bytes
         shard_seconds=job.settings.shard_seconds,
         advance=job.progress.advance,
-        least=Grade.of(job.settings.strictness),
     )
 
 

@@ -26,7 +26,7 @@ from modules.matching import relations
 from modules.matching.local_neighbours import LocalCodes
 from modules.matching.relations import Verdicts
 from modules.matching.thresholds import Thresholds
-from modules.records import VERDICT_DTYPE, Float32Array, Kind, Pictures, UInt8Array
+from modules.records import VERDICT_DTYPE, Float32Array, Kind, LookLevel, Pictures, UInt8Array
 
 DIM = 256
 FAMILY = 30
@@ -124,6 +124,14 @@ def judge(pairs: NDArray[np.int32]) -> Verdicts:
     return verdicts
 
 
+def confirm(pairs: NDArray[np.int32], verdicts: Verdicts) -> Verdicts:
+    """What a closer look would say of copies."""
+    del pairs
+    seen = verdicts.copy()
+    seen["looked"], seen["confidence"] = LookLevel.PICTURES, 1.0
+    return seen
+
+
 def main() -> int:
     """Print bytes a picture; exit code 1 when they are over the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -134,7 +142,7 @@ def main() -> int:
     # Loads FAISS and its buffers, and lets both ways of searching run once.
     small, few = synthetic(500)
     search = partial(deduplication.same_picture, thresholds=Thresholds({Plain.name: 0.6}), effort=effort, k=None)
-    search(small, {Plain.name: (few, Plain())}, codes(500), verify=judge, accepted=())
+    search(small, {Plain.name: (few, Plain())}, codes(500), verify=judge, look=confirm, accepted=())
     base = memory("VmRSS")
     pictures, vectors = synthetic(rows)
     families, local = {Plain.name: (vectors, Plain())}, codes(rows)
@@ -146,7 +154,7 @@ def main() -> int:
         return judge(pairs)
 
     start, cpu = time.perf_counter(), time.process_time()
-    found = search(pictures, families, local, verify=verify, accepted=(Kind.COPY, Kind.PART))
+    found = search(pictures, families, local, verify=verify, look=confirm, accepted=(Kind.COPY, Kind.PART))
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     used = (memory("VmHWM") - base) / rows
     print(f"rows {rows}, pairs a picture {asked / rows:.1f}, groups {len(found.keepers())}")

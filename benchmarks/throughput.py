@@ -45,7 +45,8 @@ from modules.features.registry import resolve
 from modules.hardware import MODEL_MEMORY, find_hardware, keep_freed_memory, tune_environment
 from modules.records import Analysis, UInt8Array
 from modules.settings import cores
-from modules.stages.verify import Pairs, verify_task
+from modules.stages.pair_work import Pairs
+from modules.stages.verify import verify_task
 from modules.state.keypoint_file import KeypointFile
 from modules.state.schemas import shas_of, verdicts_of
 from modules.worker_pool import WorkerPool

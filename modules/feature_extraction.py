@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from modules.errors import PictureError
 from modules.features import decode, formats, keypoints, sequences
 from modules.features.base import Extractor, fingerprint
 from modules.features.borders import inner
@@ -25,6 +26,8 @@ from modules.records import Analysis, Effort, Facts, Keypoints, UInt8Array
 FACTS_VERSION = 7
 #: Rows and columns, at most, of the part of a picture at its own size that a fast run looks at.
 _PART = (128, 256)
+#: Bytes of a picture that are kept as they are until it is looked at a second time.
+LOOK_BYTES = 1 << 19
 #: Niceness of processes that give way.
 LEAST_PRIORITY = 19
 #: A failure is only believed by the decoder that had it: a newer library may read what an older one did not.
@@ -93,6 +96,20 @@ class Analyser:
         alpha = b"" if decoded.alpha is None else keypoints.encoded_alpha(decoded.alpha)
         frames = sequences.packed(data, decoded.ground, self.max_pixels) if decoded.several else b""
         return replace(found, alpha=alpha, frames=frames) if alpha or frames else found
+
+
+def small_enough(data: bytes, max_pixels: int) -> bytes | PictureError:
+    """A picture's bytes; of a large file those of its working picture, as a PNG: the same pixels when it is decoded.
+
+    What cannot be decoded is returned as the reason: it was decoded once, so this is no failure of the picture.
+    """
+    if len(data) <= LOOK_BYTES:
+        return data
+    try:
+        rgb = decode.decode(data, max_pixels).rgb
+    except PictureError as error:
+        return error
+    return bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,26 @@ class Grade(enum.IntEnum):
         return cls[strictness.upper()]
 
 
+class Method(enum.IntEnum):
+    """How one picture was laid on another one; the numbers are part of the state's format."""
+
+    NONE = 0
+    KEYPOINTS = 1
+    PATCHES = 2
+    COVERED = 3
+    PIECES = 4
+    BOARD = 5
+    PLAIN = 6
+
+
+class LookLevel(enum.IntEnum):
+    """How closely a pair was looked at; numbers of the state's format."""
+
+    NONE = 0
+    THUMBNAILS = 1
+    PICTURES = 2
+
+
 class Margin(enum.IntEnum):
     """What of a picture lies beyond what another one shows of it; the numbers are part of the state's format."""
 
@@ -207,6 +227,8 @@ class Margin(enum.IntEnum):
 #: plain borders and all. margin_a, margin_b: what of each lies beyond the other, a Margin. light, colour: median
 #: difference of Y and of Cr or Cb, levels. grey_a, grey_b: it has lost the colour that the other one has. bend: percent
 #: by which lengths along the sides change differently. drawn_a, drawn_b: thousandths of the overlap drawn over on each.
+#: transform: the frame of a to that of b (see matching.geometry), row by row, all 0 where there is none. method: how it
+#: was found. looked: a LookLevel; confidence: probability of one picture; box_a, box_b: of what disagrees, in shares.
 VERDICT_DTYPE: np.dtype[Any] = np.dtype(
     [
         ("kind", np.uint8),
@@ -229,6 +251,12 @@ VERDICT_DTYPE: np.dtype[Any] = np.dtype(
         ("bend", np.uint8),
         ("drawn_a", np.uint8),
         ("drawn_b", np.uint8),
+        ("transform", np.float32, (3, 3)),
+        ("method", np.uint8),
+        ("looked", np.uint8),
+        ("confidence", np.float32),
+        ("box_a", np.float16, (4,)),
+        ("box_b", np.float16, (4,)),
     ]
 )
 
@@ -298,7 +326,8 @@ class Decided:
 
     group: 1-based, in the order of the groups' best blobs. witness: key of the kept blob that a duplicate was matched
     with, None for the best one. relation: None for the best one. claimed: it or its witness was not read: equal to one
-    that was, by the listing's size and Content-MD5. similarity: 0 to 1. From ``width`` on: as in :class:`Facts`.
+    that was, by the listing's size and Content-MD5. similarity: 0 to 1. confidence: probability that it and its
+    witness are the same, 1 for equal bytes, None where nothing was looked at. From ``width`` on: as in :class:`Facts`.
     """
 
     key: str
@@ -313,6 +342,7 @@ class Decided:
     relation: Kind | None
     claimed: bool
     similarity: float
+    confidence: float | None
     width: int
     height: int
     format: str

@@ -58,12 +58,12 @@ class Page:
         """The same for people."""
         lines = [
             f"{self.rows:,} rows in {self.groups:,} groups, {self.duplicates:,} duplicates",
-            f"{self.proven:,} duplicates proven: their witness is kept, matches them and holds them",
+            f"{self.proven:,} duplicates confirmed by the same test: their witness is kept, matches and holds them",
         ]
         if self.by_vectors:
-            lines.append(f"{self.by_vectors:,} of the same scene rest on vectors, which this does not prove")
+            lines.append(f"{self.by_vectors:,} of the same scene rest on vectors, which this does not test")
         if self.unproven:
-            lines.append(f"{self.unproven:,} duplicates not proven: the row of their witness failed or is missing")
+            lines.append(f"{self.unproven:,} duplicates not looked at: the row of their witness failed or is missing")
         lines.append(f"{self.failed:,} rows failed")
         return Text("\n".join(lines))
 

@@ -82,7 +82,7 @@ def evidence_of(keypoints: Keypoints, size: Size) -> Evidence:
         np.einsum("ij,ij->i", descriptors, descriptors),
         thumb,
         grey,
-        _flatness(levels),
+        flatness(levels),
         coarse_of(grey),
         np.asarray(cv2.cvtColor(reduced(thumb, min(1.0, SMALL / max(thumb.shape[:2]))), cv2.COLOR_BGR2YCrCb), np.uint8),
         _content(levels),
@@ -98,7 +98,8 @@ def _content(grey: UInt8Array) -> Box:
     return columns.start, rows.start, columns.stop, rows.stop
 
 
-def _flatness(grey: UInt8Array) -> float:
+def flatness(grey: UInt8Array) -> float:
+    """Share of the four most frequent of 32 tones of a picture, grey uint8 (h, w)."""
     tones = cv2.calcHist([grey], [0], None, [32], [0, 256]).ravel()
     return float(np.sort(tones)[-4:].sum() / grey.size)
 

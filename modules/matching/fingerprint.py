@@ -17,18 +17,25 @@ from modules.matching import (
     agreement,
     board,
     composition,
+    confidence,
     contents,
     covering,
     differences,
     evidence,
+    flow,
     geometry,
+    light,
     likeness,
+    look,
     margins,
     patches,
     pieces,
     plain,
+    rearranged,
+    regions,
     registration,
     relations,
+    second_look,
     verdicts,
 )
 from modules.matching.verdicts import VERSION
@@ -39,22 +46,29 @@ DECIDING: tuple[ModuleType, ...] = (
     board,
     borders,
     composition,
+    confidence,
     contents,
     covering,
     differences,
     evidence,
+    flow,
     geometry,
+    light,
     likeness,
+    look,
     margins,
     patches,
     pieces,
     plain,
+    rearranged,
+    regions,
     registration,
     relations,
+    second_look,
     verdicts,
 )
 #: Bytes of the packaged files that verdicts are weighed by, by name: the numbers of a trained model belong here.
-WEIGHTS: Mapping[str, bytes] = {}
+WEIGHTS: Mapping[str, bytes] = {confidence.FILE.name: confidence.FILE.read_bytes()}
 #: Decimals of a computed number that count: the last bits of a cosine differ between processors.
 _DECIMALS = 9
 

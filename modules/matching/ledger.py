@@ -148,6 +148,23 @@ class Ledger:
         self._settle()
         return to_pairs(self._related, self.count), self._verdicts
 
+    def verdicts_of(self, pairs: Pairs) -> Verdicts:
+        """The verdicts, (m,), of pairs, int32 (m, 2), i < j, that are anything to each other."""
+        self._settle()
+        return self._verdicts[self._rows(pairs)]
+
+    def replace(self, pairs: Pairs, verdicts: Verdicts) -> None:
+        """Note what a closer look says of such pairs, (m, 2): other verdicts, (m,), or that they are nothing."""
+        self._settle()
+        rows = self._rows(pairs)
+        self._verdicts[rows] = verdicts
+        kept = np.ones(len(self._related), np.bool_)
+        kept[rows] = verdicts["kind"] != Kind.NONE
+        self._related, self._verdicts = self._related[kept], self._verdicts[kept]
+
+    def _rows(self, pairs: Pairs) -> NDArray[np.intp]:
+        return np.searchsorted(self._related, to_keys(pairs, self.count))
+
     def _settle(self) -> None:
         if not self._fresh:
             return

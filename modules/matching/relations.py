@@ -14,7 +14,7 @@ from modules.matching.composition import LEAST_FILL, setting
 from modules.matching.evidence import Box, Evidence
 from modules.matching.geometry import Matrix, inverse, moved, scale_of
 from modules.matching.margins import is_margin
-from modules.records import VERDICT_DTYPE, Grade, Kind, UInt8Array
+from modules.records import VERDICT_DTYPE, Grade, Kind, Method, UInt8Array
 
 Verdicts = NDArray[Any]
 
@@ -109,6 +109,8 @@ def verdict(
     agreement: float = 0.0,
     inliers: int = 0,
     grade: Grade = Grade.STRICT,
+    method: Method = Method.NONE,
+    transform: Matrix | None = None,
 ) -> Verdicts:
     """One verdict, an array of VERDICT_DTYPE without dimensions."""
     found = np.zeros((), dtype=VERDICT_DTYPE)
@@ -117,16 +119,22 @@ def verdict(
     found["cover_b"] = found["area_b"] = cover_b
     found["agreement"], found["inliers"] = agreement, inliers
     found["grade"] = Grade.NONE if kind == Kind.NONE else grade
+    found["method"] = method
+    if transform is not None:
+        found["transform"] = transform
     return found
 
 
 def orient(verdicts: Verdicts) -> Verdicts:
     """The same verdicts, any shape of VERDICT_DTYPE, with a and b swapped."""
     swapped = verdicts.copy()
-    for name in ("cover", "area", "margin", "grey", "drawn"):
+    for name in ("cover", "area", "margin", "grey", "drawn", "box"):
         swapped[f"{name}_a"], swapped[f"{name}_b"] = verdicts[f"{name}_b"], verdicts[f"{name}_a"]
     known = verdicts["scale"] > 0
     swapped["scale"] = np.where(known, 1 / np.where(known, verdicts["scale"], 1), 0)
+    laid = verdicts["transform"][..., 2, 2] != 0
+    there = np.where(laid[..., None, None], verdicts["transform"], np.eye(3)).astype(np.float64)
+    swapped["transform"] = np.where(laid[..., None, None], np.linalg.inv(there), 0)
     # Undoing a turn turns back; undoing a mirroring followed by a turn is that very thing again.
     swapped["turn"] = np.where(verdicts["mirrored"], verdicts["turn"], -verdicts["turn"])
     return swapped

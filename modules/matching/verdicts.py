@@ -18,7 +18,7 @@ from modules.matching.patches import Displacements, displaced
 from modules.matching.pieces import scattered
 from modules.matching.registration import register
 from modules.matching.relations import Verdicts
-from modules.records import VERDICT_DTYPE, Grade, Kind
+from modules.records import VERDICT_DTYPE, Grade, Kind, Method
 
 #: Raised by hand when the same two pictures would get another verdict; numbers count for themselves (fingerprint.py).
 VERSION = 12
@@ -136,7 +136,7 @@ def _verify_covered(a: Evidence, b: Evidence) -> Verdicts:
         return relations.verdict(Kind.NONE)
     whole = Alignment(geometry.on_its_place(a, b), mirrored=False, inliers=0)
     agreed = covering.uncovered(_on_thumbs(whole, a, b), a, b)
-    return _verdict_of(whole, agreed, Grade.NORMAL if agreed.tiles else Grade.NONE, a, b)
+    return _verdict_of(whole, agreed, Grade.NORMAL if agreed.tiles else Grade.NONE, a, b, method=Method.COVERED)
 
 
 def verify_pairs(pairs: Sequence[tuple[Evidence, Evidence]]) -> Verdicts:
@@ -166,20 +166,20 @@ def _verify_matched(found: Matched, a: Evidence, b: Evidence) -> Verdicts | None
     alignment = geometry.align(found)
     if alignment is None:
         return None
-    support = _support(alignment, a, b)
+    support, method = _support(alignment, a, b), Method.KEYPOINTS
     agreed = agreement.measure(_on_thumbs(alignment, a, b), a, b)
     demands = FLAT_LIMITS if agreement.are_flat(a, b) else LIMITS
     reached = grade(agreed, support, demands)
     if reached < Grade.NORMAL and support >= _PATCHED:
         patches = displaced(found, alignment.matrix)
         if len(patches) > 1:
-            agreed = _patched(alignment, patches, a, b)
+            agreed, method = _patched(alignment, patches, a, b), Method.PATCHES
             reached = max(reached, grade(agreed, support, demands))
     if reached < Grade.NORMAL:
         free = covering.uncovered(_on_thumbs(alignment, a, b), a, b)
         if free.tiles:
-            agreed, reached = free, Grade.NORMAL
-    return _verdict_of(alignment, agreed, reached, a, b)
+            agreed, reached, method = free, Grade.NORMAL, Method.COVERED
+    return _verdict_of(alignment, agreed, reached, a, b, method=method)
 
 
 def _verify_pieces(a: Evidence, b: Evidence) -> Verdicts:
@@ -194,7 +194,7 @@ def _verify_pieces(a: Evidence, b: Evidence) -> Verdicts:
     )
     whole = Alignment(geometry.on_its_place(a, b), mirrored=False, inliers=0)
     agreed = Agreement(pieces.explained, 0.0, pieces.found, pieces.pieces)
-    return _verdict_of(whole, agreed, max(passed, default=Grade.NONE), a, b)
+    return _verdict_of(whole, agreed, max(passed, default=Grade.NONE), a, b, method=Method.PIECES)
 
 
 def _support(alignment: Alignment, a: Evidence, b: Evidence) -> float:
@@ -226,7 +226,9 @@ def _patched(alignment: Alignment, patches: Displacements, a: Evidence, b: Evide
     return agreement.measure(_on_thumbs(alignment, a, b), a, b, elsewhere)
 
 
-def _verdict_of(alignment: Alignment, agreed: Agreement, reached: Grade, a: Evidence, b: Evidence) -> Verdicts:
+def _verdict_of(
+    alignment: Alignment, agreed: Agreement, reached: Grade, a: Evidence, b: Evidence, *, method: Method
+) -> Verdicts:
     if not reached:
         return relations.verdict(Kind.NONE, agreement=agreed.share, inliers=alignment.inliers)
     matrix = _on_thumbs(alignment, a, b)
@@ -243,6 +245,8 @@ def _verdict_of(alignment: Alignment, agreed: Agreement, reached: Grade, a: Evid
         agreement=agreed.share,
         inliers=alignment.inliers,
         grade=reached,
+        method=method,
+        transform=geometry.full_matrix(alignment, a.size),
     )
     return found if kind == Kind.RELATED else note(found, matrix, a, b)
 
@@ -273,7 +277,7 @@ def _verify_registered(alignments: Sequence[Alignment], a: Evidence, b: Evidence
         elif same and not flat and agreed.tiles >= _FEWEST_TILES:
             reached = grade(agreed, 0, SPARSE_LIMITS)
         if reached > _grade_of(best):
-            best = _verdict_of(alignment, agreed, reached, a, b)
+            best = _verdict_of(alignment, agreed, reached, a, b, method=Method.BOARD)
         if reached >= Grade.NORMAL:
             return best
     # Signs and drawings may have too little to be laid by, and be the same to the pixel.
@@ -298,6 +302,15 @@ def _verify_plain(a: Evidence, b: Evidence) -> Verdicts:
     """The stricter rule for two pictures of little texture: pixel for pixel alike, or nothing."""
     if not (plain.nearly_identical(a.thumb, b.thumb) or plain.same_but_for_brightness(a.thumb, b.thumb)):
         return relations.verdict(Kind.NONE)
-    if contents.contradict(geometry.thumb_matrix(geometry.on_its_place(a, b), a, b), a, b):
+    whole = geometry.on_its_place(a, b)
+    if contents.contradict(geometry.thumb_matrix(whole, a, b), a, b):
         return relations.verdict(Kind.NONE)
-    return relations.verdict(Kind.COPY, cover_a=1.0, cover_b=1.0, scale=max(b.size) / max(a.size), agreement=1.0)
+    return relations.verdict(
+        Kind.COPY,
+        cover_a=1.0,
+        cover_b=1.0,
+        scale=max(b.size) / max(a.size),
+        agreement=1.0,
+        method=Method.PLAIN,
+        transform=whole,
+    )

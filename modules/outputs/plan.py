@@ -36,6 +36,7 @@ PLAN = pa.schema(
         ("relation", pa.uint8()),
         ("claimed", pa.bool_()),
         ("similarity", pa.float32()),
+        ("confidence", pa.float32()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("format", pa.string()),

@@ -38,6 +38,8 @@ REPORT_COLUMNS = (
     "GPS",
     "Output Path",
     "Damaged",
+    "Confidence",
+    "SHA-256",
 )
 FAILED_COLUMNS = ("Image Path", "Bytes", "Reason")
 
@@ -109,6 +111,8 @@ def _report_row(row: PlanRow, address: Address, *, published: bool) -> tuple[str
         "yes" if row.gps else "",
         escape(address(row.target)) if row.target is not None and published else "",
         "yes" if row.damaged else "",
+        "" if row.best or row.confidence is None else f"{row.confidence:z.4f}",
+        row.sha.hex(),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modules.errors import StateError
-from modules.records import Decision, Failure, Float32Array, Kind, Pictures, UInt8Array
+from modules.records import BlobInfo, Decision, Failure, Float32Array, Kind, LookLevel, Pictures, UInt8Array
 from modules.state.ranking import RankIndex, SortKey, chunks
 from modules.state.scratch import PAGE
 
@@ -27,6 +27,12 @@ SELECT n.idx, p.sha, f.width, f.height, f.size, f.sharpness, f.exposure, f.contr
     (f.taken <> '') + (f.camera <> '') + f.gps, f.phash
 FROM numbered n JOIN pictures p ON p.id = n.picture JOIN facts f ON f.picture = n.picture
 WHERE n.idx > ?1 ORDER BY n.idx LIMIT ?2
+"""
+
+# Equal bytes: any blob that was read shows the picture; the first one by its name.
+_BLOB = """
+SELECT b.key, b.size, b.etag FROM numbered n JOIN outcomes b ON b.picture = n.picture
+WHERE n.idx = ? AND b.reason IS NULL ORDER BY b.claimed, b.key LIMIT 1
 """
 
 _GROUPS = """
@@ -57,6 +63,7 @@ SELECT o.place, b.key, b.etag, b.size, b.md5, p.sha, s.number, s.size, o.best,
     CASE WHEN NOT o.best THEN w.key END,
     CASE WHEN NOT o.best THEN CASE WHEN o.idx = g.keeper THEN {Kind.EXACT.value} ELSE g.kind END END,
     b.claimed OR w.claimed, CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.similarity END,
+    CASE WHEN o.idx = g.keeper THEN 1.0 ELSE g.confidence END,
     f.width, f.height, f.format, g.quality, f.sharpness, f.exposure, f.contrast, f.noise, f.compression,
     f.dominant_colours, f.palette, f.taken, f.camera, f.gps, f.damaged,
     f.hsv_histogram
@@ -167,6 +174,14 @@ class ScratchIndex(RankIndex):
         places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         return np.where(known[places] == wanted, numbers[places], np.int32(-1))
 
+    def blobs_of(self, numbers: NDArray[np.int32]) -> list[BlobInfo]:
+        """The first blob of each of these pictures, (k,), of those that were read."""
+        found = []
+        for number in numbers.tolist():
+            ((key, size, etag),) = self._ask(_BLOB, (number,))
+            found.append(BlobInfo(key, size, etag))
+        return found
+
     def set_grouping(self, keeper: NDArray[np.int32], verdict: NDArray[np.void], quality: Float32Array) -> None:
         """Keep the groups: per picture its keeper (itself for a keeper), the verdict of (picture, keeper), its quality.
 
@@ -174,13 +189,16 @@ class ScratchIndex(RankIndex):
         the keeper shows, times the agreement of that share.
         """
         similarity = np.minimum(verdict["agreement"] * verdict["cover_a"], np.float32(1))
-        columns = (np.arange(len(keeper)), keeper, verdict["kind"], similarity, quality)
+        # What rests on vectors alone was never looked at.
+        confidence = verdict["confidence"].astype(object)
+        confidence[verdict["looked"] == LookLevel.NONE] = None
+        columns = (np.arange(len(keeper)), keeper, verdict["kind"], similarity, confidence, quality)
         with self._transaction() as connection:
             for table in ("grouping", "groups", "ordered"):
                 connection.execute(f"DELETE FROM {table}")
             for start in range(0, len(keeper), PAGE):
                 rows = zip(*(column[start : start + PAGE].tolist() for column in columns), strict=True)
-                connection.executemany("INSERT INTO grouping VALUES (?, ?, ?, ?, ?)", rows)
+                connection.executemany("INSERT INTO grouping VALUES (?, ?, ?, ?, ?, ?)", rows)
             connection.execute(_GROUPS)
             connection.execute(_ORDER)
 

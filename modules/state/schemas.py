@@ -16,6 +16,13 @@ from modules.records import VERDICT_DTYPE, BlobInfo, Facts, Float32Array, Keypoi
 
 _SHA = pa.binary(32)
 
+
+def _column_type(kind: np.dtype[Any]) -> pa.DataType:
+    """Of a field of a record: a number, or an array of numbers as a list of fixed size."""
+    base = pa.from_numpy_dtype(kind.base)
+    return base if kind.subdtype is None else pa.list_(base, int(np.prod(kind.shape)))
+
+
 CATALOGUE = pa.schema(
     [
         ("key", pa.string()),
@@ -63,7 +70,7 @@ KEYPOINTS = pa.schema(
 CODES = pa.schema([("sha", _SHA), ("codes", pa.binary())])
 VERDICTS = pa.schema(
     [("sha_a", _SHA), ("sha_b", _SHA)]
-    + [(name, pa.from_numpy_dtype(VERDICT_DTYPE[name])) for name in VERDICT_DTYPE.names or ()]
+    + [(name, _column_type(VERDICT_DTYPE[name])) for name in VERDICT_DTYPE.names or ()]
 )
 LISTING = pa.schema(
     [
@@ -197,7 +204,12 @@ def vectors_of(table: pa.Table) -> tuple[UInt8Array, NDArray[np.float16]]:
 def verdicts_table(sha_a: UInt8Array, sha_b: UInt8Array, verdicts: NDArray[np.void]) -> pa.Table:
     """VERDICTS of pairs: SHA-256 sums uint8 (m, 32) each, verdicts VERDICT_DTYPE (m,), as verified from a to b."""
     columns = [_sha_array(sha_a), _sha_array(sha_b)]
-    columns += [pa.array(np.ascontiguousarray(verdicts[name])) for name in VERDICT_DTYPE.names or ()]
+    for name in VERDICT_DTYPE.names or ():
+        values = np.ascontiguousarray(verdicts[name])
+        flat = pa.array(values.reshape(-1))
+        columns.append(
+            pa.FixedSizeListArray.from_arrays(flat, int(np.prod(values.shape[1:]))) if values.ndim > 1 else flat
+        )
     return pa.Table.from_arrays(columns, schema=VERDICTS)
 
 
@@ -205,7 +217,10 @@ def verdicts_of(table: pa.Table) -> tuple[UInt8Array, UInt8Array, NDArray[np.voi
     """The inverse of :func:`verdicts_table`."""
     verdicts = np.zeros(len(table), VERDICT_DTYPE)
     for name in VERDICT_DTYPE.names or ():
-        verdicts[name] = table.column(name).to_numpy()
+        column = table.column(name).combine_chunks()
+        if VERDICT_DTYPE[name].subdtype is not None:
+            column = column.flatten()
+        verdicts[name] = column.to_numpy(zero_copy_only=False).reshape(verdicts[name].shape)
     return shas_of(table, "sha_a"), shas_of(table, "sha_b"), verdicts
 
 
