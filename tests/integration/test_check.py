@@ -80,7 +80,7 @@ def test_a_true_report_is_proven(done: Path, tmp_path: Path) -> None:
     assert code == 0, errors
     assert lines == [
         "8 rows in 3 groups, 5 duplicates",
-        "5 duplicates proven: their witness is kept, matches them and holds them",
+        "5 duplicates confirmed by the same test: their witness is kept, matches and holds them",
         "0 rows failed",
     ]
     assert {path: path.stat().st_mtime_ns for path in done.parent.rglob("*")} == before
@@ -176,10 +176,10 @@ def test_a_best_row_that_is_not_true_fails_and_its_duplicates_do_not(name: str, 
     code, lines, errors = check(report, tmp_path, "-q")
     assert code == 3, errors
     assert reason in lines[0]
-    unproven = ["4 duplicates not proven: the row of their witness failed or is missing"] if proven == 1 else []
+    unproven = ["4 duplicates not looked at: the row of their witness failed or is missing"] if proven == 1 else []
     assert lines[1:] == [
         "8 rows in 3 groups, 5 duplicates",
-        f"{proven} duplicates proven: their witness is kept, matches them and holds them",
+        f"{proven} duplicates confirmed by the same test: their witness is kept, matches and holds them",
         *unproven,
         "1 rows failed",
     ]
@@ -207,7 +207,7 @@ def test_a_witness_that_is_gone_is_named_once_however_many_rest_on_it(report: Pa
     assert code == 3
     assert ".gone: it is not there; take the report as it was written, or run again" in lines[0]
     assert lines[-2:] == [
-        "4 duplicates not proven: the row of their witness failed or is missing",
+        "4 duplicates not looked at: the row of their witness failed or is missing",
         "1 rows failed",
     ]
 
@@ -227,7 +227,7 @@ def test_duplicates_of_more_than_one_task_rest_on_one_witness(tmp_path: Path) ->
         assert code == 3
         assert reason in lines[0]
         assert lines[-2:] == [
-            f"{2 * TASK_ROWS - 1} duplicates not proven: the row of their witness failed or is missing",
+            f"{2 * TASK_ROWS - 1} duplicates not looked at: the row of their witness failed or is missing",
             "1 rows failed",
         ]
 

@@ -167,6 +167,8 @@ def test_the_report_shows_what_the_score_is_made_of(analysed: Path) -> None:
         "GPS",
         "Output Path",
         "Damaged",
+        "Confidence",
+        "SHA-256",
     ]
     for row in rows.values():
         assert all(0 <= float(row[part]) <= 1 for part in parts)

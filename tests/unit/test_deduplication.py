@@ -15,7 +15,7 @@ from PIL import Image
 from modules import deduplication
 from modules.matching import relations
 from modules.matching.relations import Verdicts
-from modules.records import VERDICT_DTYPE, Kind, Pictures
+from modules.records import VERDICT_DTYPE, Kind, LookLevel, Pictures
 from tests.drawings import as_png, evidence, leaves, page
 from tests.edits import EDITS
 
@@ -290,3 +290,41 @@ def test_every_duplicate_has_a_direct_accepted_verdict_with_its_keeper(world_of:
     shuffled = World(len(quality), verdicts, np.array(rng.sample(pairs.tolist(), len(pairs)), np.int32).reshape(-1, 2))
     again = deduplication.match(pictures(quality), [shuffled.propose], shuffled.verify, ACCEPTED)
     assert again.keeper.tolist() == found.keeper.tolist()
+
+
+class Eye:
+    """A closer look that refuses some pairs; notes every pair that it is asked."""
+
+    def __init__(self, refused: set[tuple[int, int]]) -> None:
+        self.refused = refused
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, pairs: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
+        seen = verdicts.copy()
+        seen["looked"] = LookLevel.PICTURES
+        for row, pair in enumerate(map(tuple, pairs.tolist())):
+            self.asked.append(pair)
+            seen["kind"][row] = Kind.NONE if pair in self.refused else seen["kind"][row]
+        return seen
+
+
+def test_only_what_a_closer_look_confirms_is_joined_and_nothing_is_looked_at_twice() -> None:
+    # All four resemble each other; 0 and 1 are copies, 2 and 3 are copies.
+    everything = {(i, j): COPY for i in range(4) for j in range(i + 1, 4)}
+    world = World(4, everything, np.array(sorted(everything), np.int32))
+    eye = Eye({(0, 2), (0, 3), (1, 2), (1, 3)})
+    found = deduplication.match(pictures([9, 8, 7, 6]), [world.propose], world.verify, ACCEPTED, look=eye)
+    assert found.keeper.tolist() == [0, 0, 2, 2]
+    assert len(eye.asked) == len(set(eye.asked))
+    assert {(0, 1), (2, 3)} <= set(eye.asked)
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_every_joined_pair_was_looked_at_and_confirmed(made: WorldOf, rng: random.Random) -> None:
+    quality, verdicts, candidates = made
+    eye = Eye({pair for pair in verdicts if rng.random() < 0.5})
+    world = World(len(quality), verdicts, np.array(candidates, np.int32).reshape(-1, 2))
+    found = deduplication.match(pictures(quality), [world.propose], world.verify, ACCEPTED, look=eye)
+    joined = {tuple(sorted((row, keeper))) for row, keeper in enumerate(found.keeper.tolist()) if row != keeper}
+    assert joined <= set(eye.asked) - eye.refused
+    assert len(eye.asked) == len(set(eye.asked))

@@ -15,6 +15,7 @@ from modules.records import (
     Copy,
     Float32Array,
     Kind,
+    LookLevel,
     Pictures,
 )
 from modules.state.arrays import load_vectors, load_verdicts
@@ -113,6 +114,7 @@ def test_decisions_come_by_group_best_first(state: State) -> None:
     verdict["kind"][[0, 2]] = Kind.PART, Kind.COPY
     verdict["agreement"][[0, 2]] = 0.5, 1
     verdict["cover_a"][[0, 2]] = 0.5, 0.75
+    verdict["looked"][0], verdict["confidence"][0] = LookLevel.PICTURES, 0.875
     scores = np.arange(6, dtype=np.float32)
     pictures_of(index)
     for _ in range(2):  # may be set again
@@ -130,6 +132,8 @@ def test_decisions_come_by_group_best_first(state: State) -> None:
         ("f1", 4, 2, False, "c/in/f0", Kind.EXACT, 1.0),
     ]
     assert [d.claimed for d in decisions] == [False] * 7 + [True]
+    # Nobody looked at the copy; equal bytes need no look.
+    assert [d.confidence for d in decisions if not d.best] == [None, 0.875, 0.875, 1.0]
     first, last = decisions[0], decisions[-1]
     assert (first.etag, first.size, first.md5, first.sha) == ("e1", 10, None, sha("bb"))
     assert (first.width, first.height, first.format, first.quality) == (40, 30, "jpeg", 1.0)

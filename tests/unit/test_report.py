@@ -72,12 +72,22 @@ def test_columns(tmp_path: Path) -> None:
         "Avg Color Correlation",
         "Dominant Colors",
     ]
+    sha = hashlib.sha256(b"picture").hexdigest()
     facts = ["640", "480", "7", "JPEG", "0.5000", "0.2500", "0.1250", "1.0000", "0.7500"]
     facts += ["#a1b2c3 41%; #000000 20%", "2024-05-01 12:00:00", "", ""]
     assert best[:7] == ["mem://c/in/a.jpg", "71.24", "1", "1", "Best", "1.0000", "3"]
-    assert best[7:] == ["", "", "", *facts, "mem://c/out/best/a.jpg", ""]
+    assert best[7:] == ["", "", "", *facts, "mem://c/out/best/a.jpg", "", "", sha]
     assert duplicate[:5] == ["mem://c/in/b ä.jpg", "71.24", "2", "1", "Duplicate"]
-    assert duplicate[7:] == ["mem://c/in/a.jpg", "part", "0.8765", *facts, "mem://c/out/duplicates/b ä.jpg", ""]
+    assert duplicate[7:] == [
+        "mem://c/in/a.jpg",
+        "part",
+        "0.8765",
+        *facts,
+        "mem://c/out/duplicates/b ä.jpg",
+        "",
+        "",
+        sha,
+    ]
     assert reports.failed is None
     data = reports.report.path.read_bytes()
     assert b"\r" not in data
@@ -144,12 +154,15 @@ def test_failures_of_both_kinds_are_listed_by_key(tmp_path: Path) -> None:
     assert tuple(listed[0]) == FAILED_COLUMNS
     assert [row[0] for row in listed[1:]] == [f"mem://c/in/{name}.jpg" for name in "bcd"]
     assert listed[1] == ["mem://c/in/b.jpg", "5", "'=not a picture"]
-    assert [row[-2] for row in table(reports.report)[1:]] == ["mem://c/out/best/a.jpg", ""]
+    assert [row[REPORT_COLUMNS.index("Output Path")] for row in table(reports.report)[1:]] == [
+        "mem://c/out/best/a.jpg",
+        "",
+    ]
 
 
 def test_rows_without_a_copy_have_no_output_path(tmp_path: Path) -> None:
     reports = make_reports(tmp_path, address, rows_of("a.jpg", uniques=False), iter(()), None)
-    assert table(reports.report)[1][-1] == ""
+    assert table(reports.report)[1][REPORT_COLUMNS.index("Output Path")] == ""
 
 
 def made(folder: Path, *names: str, failed: bool = False) -> Reports:
@@ -209,3 +222,14 @@ def test_run_json_masks_secrets() -> None:
     assert document["started"] == "2024-05-01T12:00:00+00:00"
     assert document["summary"]["duplicates"] == 1
     assert document["versions"]["pyarrow"]
+
+
+def test_a_duplicate_says_how_sure_it_is_and_all_say_their_bytes(tmp_path: Path) -> None:
+    sure = [None, 0.5, 0.85, 0.98]
+    copies = [decision(f"c/in/{n}", relation=Kind.COPY, confidence=value) for n, value in enumerate(sure)]
+    decisions = [decision("c/in/best", confidence=1.0), *copies]
+    rows = plan_rows(LAYOUT, lambda: iter(decisions), uniques="copy")
+    lines = table(make_reports(tmp_path, address, rows, iter(()), None).report)[1:]
+    found = [line[REPORT_COLUMNS.index("Confidence")] for line in lines]
+    assert found == ["", "", "0.5000", "0.8500", "0.9800"]
+    assert {line[REPORT_COLUMNS.index("SHA-256")] for line in lines} == {hashlib.sha256(b"picture").hexdigest()}

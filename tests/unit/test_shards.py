@@ -188,7 +188,7 @@ def test_vectors_and_verdicts_survive_their_tables() -> None:
     np.testing.assert_array_equal(read_vectors, vectors.astype(np.float16))
     verdicts = np.zeros(5, VERDICT_DTYPE)
     for name in VERDICT_DTYPE.names or ():
-        verdicts[name] = rng.integers(0, 2, 5)
+        verdicts[name] = rng.integers(0, 2, verdicts[name].shape)
     sha_a, sha_b, read = verdicts_of(verdicts_table(packed, packed[::-1], verdicts))
     np.testing.assert_array_equal(sha_a, packed)
     np.testing.assert_array_equal(sha_b, packed[::-1])

@@ -14,10 +14,10 @@ from modules.bounded_queue import Cancellation
 from modules.errors import RetryLaterError
 from modules.matching.evidence import evidence_of
 from modules.matching.keep import Keep
-from modules.matching.relations import verdict
 from modules.quality.score import score
-from modules.records import Grade, Keypoints, Kind
-from modules.stages import verify
+from modules.records import Keypoints
+from modules.stages import pair_work
+from modules.stages.pair_work import HeldKeypoints, PairContext, Pairs
 from modules.stages.verify import Verifier, verdicts_family
 from modules.state.keypoint_file import KeypointFile
 from modules.worker_pool import WorkerPool
@@ -58,13 +58,13 @@ def state(tmp_path: Path) -> Iterator[State]:
     state.close()
 
 
-def verifier_of(state: State, tmp_path: Path, pool: WorkerPool, least: Grade = Grade.NORMAL) -> Verifier:
-    """On the two pictures of a new state."""
+def context_of(state: State, tmp_path: Path, pool: WorkerPool) -> PairContext:
+    """Of the two pictures of a new state."""
     blobs = [blob("a"), blob("b")]
     index, writer = state.start(blobs)
     state.commit(index, writer, [processed(item(b), b.key) for b in blobs])
     index.number_pictures(WANTED)
-    return Verifier(
+    return PairContext(
         state.thread,
         state_prefix=STATE,
         writer=writer,
@@ -77,27 +77,24 @@ def verifier_of(state: State, tmp_path: Path, pool: WorkerPool, least: Grade = G
         shard_rows=10,
         shard_seconds=1000.0,
         advance=lambda count: None,
-        least=least,
     )
 
 
-@pytest.mark.parametrize(("least", "kind"), [(Grade.LENIENT, Kind.COPY), (Grade.NORMAL, Kind.NONE)])
-def test_a_cached_verdict_of_a_lower_grade_does_not_count(
-    state: State, tmp_path: Path, least: Grade, kind: Kind
-) -> None:
-    pairs = np.array([[0, 1]], np.int32)
-    with WorkerPool(1, no_setup) as pool:
-        verifier = verifier_of(state, tmp_path, pool, least)
-        verifier._cache.add(pairs, verdict(Kind.COPY, grade=Grade.LENIENT)[None])
-        assert verifier(pairs)["kind"].tolist() == [kind]
-        verifier.close()
+class Standing(HeldKeypoints):
+    """Has one file, whichever pairs are asked for."""
+
+    def __init__(self, around: PairContext, file: KeypointFile) -> None:
+        super().__init__(around)
+        self._standing = file
+
+    def of(self, pairs: Pairs) -> KeypointFile:
+        return self._standing
 
 
 def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_path: Path) -> None:
     with WorkerPool(1, no_setup) as pool:
-        verifier = verifier_of(state, tmp_path, pool)
-        verifier._file = Deadly(tmp_path / "keypoints.bin")
-        verifier._held[:] = True
+        around = context_of(state, tmp_path, pool)
+        verifier = Verifier(around, Standing(around, Deadly(tmp_path / "keypoints.bin")))
         with pytest.raises(RetryLaterError, match="run again"):
             verifier(np.array([[0, 1]], np.int32))
         verifier.close()
@@ -109,8 +106,8 @@ def test_pairs_that_share_a_picture_are_verified_one_after_the_other() -> None:
     names = np.random.default_rng(0).permutation(360).reshape(3, 120)
     chains = np.concatenate([np.stack([chain[:-1], chain[1:]], axis=1) for chain in names]).astype(np.int32)
     pairs = chains[np.random.default_rng(1).permutation(len(chains))]
-    assert len(pairs) > verify.MOST_PAIRS
-    ordered = pairs[verify._neighbours_together(pairs)].tolist()
+    assert len(pairs) > pair_work.MOST_PAIRS
+    ordered = pairs[pair_work.neighbours_together(pairs)].tolist()
     assert sorted(ordered) == sorted(pairs.tolist())
     assert sum(not set(a) & set(b) for a, b in itertools.pairwise(ordered)) == len(names) - 1
 
@@ -118,19 +115,19 @@ def test_pairs_that_share_a_picture_are_verified_one_after_the_other() -> None:
 @settings(max_examples=50)
 @given(pairs=st.integers(0, 5000), processes=st.integers(1, 64))
 def test_tasks_cover_all_pairs_once_and_end_with_small_ones(pairs: int, processes: int) -> None:
-    tasks = list(verify.tasks_of(pairs, processes))
+    tasks = list(pair_work.tasks_of(pairs, processes))
     assert [n for task in tasks for n in range(pairs)[task]] == list(range(pairs))
     sizes = [task.stop - task.start for task in tasks]
-    assert all(size <= verify.MOST_PAIRS for size in sizes)
+    assert all(size <= pair_work.MOST_PAIRS for size in sizes)
     assert sizes == sorted(sizes, reverse=True)
-    assert all(size >= verify.LEAST_PAIRS for size in sizes[:-1])
-    assert not sizes or sizes[-1] <= max(verify.LEAST_PAIRS, pairs / processes)
+    assert all(size >= pair_work.LEAST_PAIRS for size in sizes[:-1])
+    assert not sizes or sizes[-1] <= max(pair_work.LEAST_PAIRS, pairs / processes)
 
 
 def test_no_more_pictures_are_held_than_bytes_allow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file, held = Counted(tmp_path / "keypoints.bin"), verify._Held()
+    file, held = Counted(tmp_path / "keypoints.bin"), pair_work.Held()
     one = evidence_of(file.read(0), (64, 48))
-    monkeypatch.setattr(verify, "HELD_BYTES", 2 * one.nbytes)
+    monkeypatch.setattr(pair_work, "HELD_BYTES", 2 * one.nbytes)
     for picture in (1, 2, 1, 3, 1, 2):
         assert held.get(file, picture, (64, 48)).nbytes == one.nbytes
     assert file.asked == [0, 1, 2, 3, 2]
