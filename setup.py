@@ -40,7 +40,7 @@ setup(
     package_data={
         "modules.commands": ["prices.yaml"],
         "modules.features": ["descriptor.safetensors"],
-        "modules.matching": ["keeper.json"],
+        "modules.matching": ["confidence.json", "keeper.json"],
     },
     install_requires=requirements("requirements.txt"),
     extras_require={"lite0": requirements("requirements-lite0.txt")},
