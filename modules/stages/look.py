@@ -20,7 +20,7 @@ from modules.features.base import fingerprint
 from modules.matching.confidence import SURE
 from modules.matching.relations import orient
 from modules.matching.second_look import closest_look, look_of_thumbs, looked, needs_pictures
-from modules.records import Kind, LookLevel, UInt8Array
+from modules.records import BlobInfo, Kind, LookLevel, UInt8Array
 from modules.stages.fetch import read_blob
 from modules.stages.pair_work import (
     TASK_TIMEOUT,
@@ -107,8 +107,8 @@ def _was_looked(verdicts: Verdicts) -> NDArray[np.bool_]:
 class Looker:
     """Called with pairs, int32 (m, 2), i < j, and their verdicts; what is found is kept in shards.
 
-    max_bytes, max_pixels: of a picture. The pictures themselves are read once each, into
-    one file of the scratch folder, of half a megabyte a picture at most.
+    max_bytes, max_pixels: of a picture. The pictures themselves are read once each, into one file of the scratch folder,
+    of less than a megabyte a picture.
     """
 
     def __init__(self, around: PairContext, keypoints: HeldKeypoints, *, max_bytes: int, max_pixels: int) -> None:
@@ -117,6 +117,7 @@ class Looker:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._sizes = around.sizes
+        # Start and length of each picture in the file; a length of 0 for what was not read, below for what cannot be.
         self._spans: Spans = np.zeros((len(around.pictures), 2), np.int64)
         self._path = around.scratch / "looks.bin"
         self._cached = CachedPairs(around, looks_family(around.keypoints_family), "looks", lasting=_was_looked)
@@ -149,10 +150,9 @@ class Looker:
         file, sizes, pool = self._keypoints.of(pairs), self._sizes, self._around.pool
         blocks = list(tasks_of(len(pairs), pool.workers))
         tasks = ((file, pairs[task], sizes[pairs[task]], verdicts[task]) for task in blocks)
-        found = np.concatenate(
-            [self._whole(thumbs_task, task, result) for task, result in self._map(thumbs_task, tasks)]
-        )
-        doubtful = np.flatnonzero(needs_pictures(found, self._around.pictures.damaged[pairs]))
+        found = self._mapped(thumbs_task, pairs, blocks, tasks)
+        # What cost its process has no transform to be looked at by.
+        doubtful = np.flatnonzero(needs_pictures(found, self._around.pictures.damaged[pairs]) & _was_looked(found))
         if len(doubtful):
             readable = self._read(pairs[doubtful])
             # What cannot be read again is not confirmed, in this run.
@@ -165,24 +165,29 @@ class Looker:
 
     def _look_closely(self, pairs: Pairs, verdicts: Verdicts) -> Verdicts:
         path, spans = self._path, self._spans[pairs]
-        blocks = tasks_of(len(pairs), self._around.pool.workers)
+        blocks = list(tasks_of(len(pairs), self._around.pool.workers))
         damaged = self._around.pictures.damaged[pairs]
         tasks = ((path, spans[task], self._max_pixels, damaged[task], verdicts[task]) for task in blocks)
-        return np.concatenate([self._whole(pictures_task, t, result) for t, result in self._map(pictures_task, tasks)])
+        return self._mapped(pictures_task, pairs, blocks, tasks)
 
-    def _map(self, function: Any, tasks: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
-        return self._around.pool.map(function, tasks, timeout=TASK_TIMEOUT)
+    def _mapped(self, function: Any, pairs: Pairs, blocks: list[slice], tasks: Iterator[tuple[Any, ...]]) -> Verdicts:
+        """The results of tasks, (m,), each of a block of pairs, (m, 2)."""
+        results = self._around.pool.map(function, tasks, timeout=TASK_TIMEOUT)
+        return np.concatenate(
+            [self._whole(function, pairs[block], *ended) for block, ended in zip(blocks, results, strict=True)]
+        )
 
-    def _whole(self, function: Any, task: tuple[Any, ...], result: Verdicts | WorkerCrashedError) -> Verdicts:
+    def _whole(
+        self, function: Any, pairs: Pairs, task: tuple[Any, ...], result: Verdicts | WorkerCrashedError
+    ) -> Verdicts:
         """The result of a task; where it cost its process, that of its pairs one by one."""
         if not isinstance(result, WorkerCrashedError):
             return result
-        pairs = task[1]
 
         def arguments(one: slice) -> tuple[Any, ...]:
             return tuple(part[one] if isinstance(part, np.ndarray) else part for part in task)
 
-        return self._around.one_by_one(function, len(pairs), arguments, pairs.reshape(len(pairs), -1)[:, :2])
+        return self._around.one_by_one(function, len(pairs), arguments, pairs)
 
     def _read(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Read the pictures of pairs, (m, 2), that were not read yet; which pairs have both, (m,)."""
@@ -190,32 +195,34 @@ class Looker:
         wanted = wanted[self._spans[wanted, 1] == 0]
         for start in range(0, len(wanted), AT_ONCE):
             numbers = wanted[start : start + AT_ONCE]
-            self._append(numbers, self._around.thread.run(self._fetched(numbers)))
+            blobs = self._around.index.blobs_of(numbers)
+            self._append(numbers, blobs, self._around.thread.run(self._fetched(blobs)))
             self._around.cancel.check()
         return np.asarray((self._spans[pairs][..., 1] > 0).all(axis=1))
 
-    async def _fetched(self, numbers: NDArray[np.int32]) -> list[bytes | PictureError]:
-        blobs = self._around.index.blobs_of(numbers)
+    async def _fetched(self, blobs: list[BlobInfo]) -> list[bytes | PictureError]:
         store = self._around.thread.store
         results = await asyncio.gather(
             *(read_blob(store, blob, self._max_bytes) for blob in blobs), return_exceptions=True
         )
         found: list[bytes | PictureError] = []
-        for blob, result in zip(blobs, results, strict=True):
+        for result in results:
             if isinstance(result, BaseException) and not isinstance(result, PictureError):
                 raise result
-            if isinstance(result, PictureError):
-                log.warning("%s %s: it is taken as different from what resembles it", blob.key, result)
             found.append(result)
         self.read += len(found)
         return found
 
-    def _append(self, numbers: NDArray[np.int32], read: list[bytes | PictureError]) -> None:
+    def _append(self, numbers: NDArray[np.int32], blobs: list[BlobInfo], read: list[bytes | PictureError]) -> None:
+        """Keep what was read of pictures; what cannot be had is told, once, and not asked for again."""
         tasks = ((data, self._max_pixels) for data in read if isinstance(data, bytes))
         small = (result for _, result in self._around.pool.map(small_enough, tasks, timeout=TASK_TIMEOUT))
         with self._path.open("ab") as file:
-            for number, data in zip(numbers.tolist(), read, strict=True):
+            for number, blob, data in zip(numbers.tolist(), blobs, read, strict=True):
                 kept = next(small) if isinstance(data, bytes) else data
                 if isinstance(kept, bytes):
                     self._spans[number] = file.tell(), len(kept)
                     file.write(kept)
+                else:
+                    self._spans[number] = 0, -1
+                    log.warning("%s %s: it is taken as different from what resembles it", blob.key, kept)

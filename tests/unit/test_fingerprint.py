@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from modules.features import base
-from modules.matching import agreement, fingerprint, registration, verdicts
-from modules.matching.fingerprint import DECIDING, digest
+from modules.matching import agreement, confidence, fingerprint, regions, registration, verdicts
+from modules.matching.fingerprint import DECIDING, WEIGHTS, digest
 from modules.records import Grade
 from tests.command import CLEAN, ROOT
 
@@ -33,6 +33,8 @@ def module(**values: object) -> ModuleType:
         (agreement, "_STRIDE", 5),
         (verdicts, "LIMITS", {**verdicts.LIMITS, Grade.STRICT: verdicts.Limits((0.9, 0.86, 0.8, 0.7), 0.16)}),
         (registration, "_CENTRE", registration._CENTRE + np.eye(3) * 1e-6),
+        (confidence, "DOUBT", (confidence.DOUBT[0], confidence.DOUBT[1] - 1e-6)),
+        (regions, "_NOISE", regions._NOISE + 0.1),
     ],
 )
 def test_one_number_more_or_less_is_another_digest(
@@ -75,6 +77,12 @@ def test_what_is_no_number_and_the_last_bits_of_computed_ones_do_not_count() -> 
 
 def test_the_bytes_of_weights_count() -> None:
     assert len({digest([], weights) for weights in ({}, {"a": b"1"}, {"a": b"2"}, {"b": b"1"})}) == 4
+
+
+def test_the_numbers_of_the_shipped_model_count() -> None:
+    assert WEIGHTS[confidence.FILE.name] == confidence.FILE.read_bytes()
+    refitted = {**WEIGHTS, confidence.FILE.name: WEIGHTS[confidence.FILE.name] + b" "}
+    assert digest(DECIDING, refitted) != digest(DECIDING)
 
 
 VERSIONED = ("features.keypoints", "features.sequences", "features.decode", "features.base")
