@@ -107,7 +107,7 @@ def _was_looked(verdicts: Verdicts) -> NDArray[np.bool_]:
 class Looker:
     """Called with pairs, int32 (m, 2), i < j, and their verdicts; what is found is kept in shards.
 
-    max_bytes, max_pixels: of a picture. The pictures themselves are read once each, into one file of the scratch folder,
+    max_bytes, max_pixels: of a picture. The pictures themselves are read once each, into one file of scratch,
     of less than a megabyte a picture.
     """
 
