@@ -300,6 +300,8 @@ class Eye:
         self.asked: list[tuple[int, int]] = []
 
     def __call__(self, pairs: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
+        assert (pairs[:, 0] < pairs[:, 1]).all()
+        assert (verdicts["kind"] != Kind.NONE).all()
         seen = verdicts.copy()
         seen["looked"] = LookLevel.PICTURES
         for row, pair in enumerate(map(tuple, pairs.tolist())):
@@ -328,3 +330,49 @@ def test_every_joined_pair_was_looked_at_and_confirmed(made: WorldOf, rng: rando
     joined = {tuple(sorted((row, keeper))) for row, keeper in enumerate(found.keeper.tolist()) if row != keeper}
     assert joined <= set(eye.asked) - eye.refused
     assert len(eye.asked) == len(set(eye.asked))
+
+
+def test_a_refused_picture_joins_another_keeper_or_stays_alone() -> None:
+    # 2 resembles 0 and 1, which are nothing to each other; 3 resembles 0 alone.
+    verdicts = {(0, 2): COPY, (1, 2): COPY, (0, 3): COPY}
+    world = World(4, verdicts, np.array([[0, 1], [0, 2], [1, 2], [0, 3]], np.int32))
+    eye = Eye({(0, 2), (0, 3)})
+    found = deduplication.match(pictures([9, 8, 7, 6]), [world.propose], world.verify, ACCEPTED, look=eye)
+    assert found.keeper.tolist() == [0, 1, 1, 3]
+    assert eye.asked[:2] == [(0, 2), (0, 3)]
+    assert set(eye.asked) == set(verdicts)
+
+
+def test_pairs_that_join_nothing_are_not_looked_at() -> None:
+    # 1 and 2 are copies as well, but both stand with 0.
+    verdicts = {(0, 1): COPY, (0, 2): COPY, (1, 2): COPY, (0, 3): relations.verdict(Kind.RELATED)}
+    world = World(4, verdicts, np.array(sorted(verdicts), np.int32))
+    eye = Eye(set())
+    found = deduplication.match(pictures([9, 8, 7, 6]), [world.propose], world.verify, ACCEPTED, look=eye)
+    assert found.keeper.tolist() == [0, 0, 0, 3]
+    assert sorted(eye.asked) == [(0, 1), (0, 2)]
+    assert found.verdict["looked"].tolist() == [LookLevel.NONE, LookLevel.PICTURES, LookLevel.PICTURES, LookLevel.NONE]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 12), st.randoms(use_true_random=False))
+def test_groups_of_copies_do_not_depend_on_the_order_of_pictures(count: int, rng: random.Random) -> None:
+    ends = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    copies, candidates, refused = ({pair for pair in ends if rng.random() < share} for share in (0.7, 0.5, 0.4))
+    quality = rng.sample([10.0 * n for n in range(1, count + 1)], count)
+    place = rng.sample(range(count), count)  # of each picture in the second order
+
+    def keepers(place: list[int]) -> list[int]:
+        """Of each picture the keeper, by their numbers in the first order, when they are numbered by their places."""
+
+        def placed(pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:
+            return {(min(place[i], place[j]), max(place[i], place[j])) for i, j in pairs}
+
+        world = World(
+            count, dict.fromkeys(placed(copies), COPY), np.array([*placed(candidates)], np.int32).reshape(-1, 2)
+        )
+        sharp = pictures([quality[place.index(number)] for number in range(count)])
+        found = deduplication.match(sharp, [world.propose], world.verify, ACCEPTED, look=Eye(placed(refused)))
+        return [place.index(found.keeper[place[number]]) for number in range(count)]
+
+    assert keepers(place) == keepers(list(range(count)))

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from modules.matching import regions, relations
-from modules.matching.confidence import INPUTS, inputs_of
+from modules.matching.confidence import DOUBT, INPUTS, SURE, inputs_of
 from modules.matching.flow import refined
 from modules.matching.geometry import moved
 from modules.matching.light import relit
@@ -193,6 +193,10 @@ def test_both_ways_tell_the_model_the_same_of_a_verdict() -> None:
     found = relations.verdict(Kind.PART, cover_a=0.4, cover_b=1, scale=2.5, agreement=0.9, inliers=40)
     np.testing.assert_allclose(inputs_of(look, found), inputs_of(look, relations.orient(found)), rtol=1e-6)
     assert len(inputs_of(look, found)) == len(INPUTS)
+
+
+def test_what_is_sure_by_its_thumbnails_is_on_its_side_of_the_cut_off() -> None:
+    assert DOUBT[0] < SURE <= DOUBT[1]
 
 
 def test_a_closer_look_replaces_verdicts_and_takes_refused_ones_out() -> None:

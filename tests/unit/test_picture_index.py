@@ -92,6 +92,18 @@ def test_pictures_are_numbered_by_first_key(state: State) -> None:
     assert index.indices(np.zeros((0, 32), np.uint8)).tolist() == []
 
 
+def test_a_picture_is_read_again_from_its_first_blob_that_was_read(state: State) -> None:
+    listed = [blob("0", md5="p"), blob("1", md5="p", size=10, etag="e7"), blob("2"), blob("3"), blob("4")]
+    index, writer = state.start(listed)
+    rows = [processed(item(listed[n]), data) for n, data in ((1, "p"), (3, "qq"), (4, "p"))]
+    state.commit(index, writer, [*rows, failed(item(listed[2]), "qqq")])
+    assert commit_claims(writer, index) == 1  # 0 is equal to 1, by the listing alone
+    assert index.number_pictures(WANTED) == 2
+    numbers = np.array([1, 0, 1], np.int32)
+    found = [(one.key, one.size, one.etag) for one in index.blobs_of(numbers)]
+    assert found == [("c/in/3", 10, "e1"), ("c/in/1", 10, "e7"), ("c/in/3", 10, "e1")]
+
+
 def test_sums_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
     sums = [b"\1" + bytes(31), b"\1\0\1" + bytes(29), bytes(32)]
     index = ScratchIndex(tmp_path / "i.db", DECODER)

@@ -14,8 +14,9 @@ from modules.bounded_queue import Cancellation
 from modules.errors import RetryLaterError
 from modules.matching.evidence import evidence_of
 from modules.matching.keep import Keep
+from modules.matching.relations import verdict
 from modules.quality.score import score
-from modules.records import Keypoints
+from modules.records import Grade, Keypoints, Kind
 from modules.stages import pair_work
 from modules.stages.pair_work import HeldKeypoints, PairContext, Pairs
 from modules.stages.verify import Verifier, verdicts_family
@@ -89,6 +90,19 @@ class Standing(HeldKeypoints):
 
     def of(self, pairs: Pairs) -> KeypointFile:
         return self._standing
+
+
+@pytest.mark.parametrize(("least", "kind"), [(Grade.LENIENT, Kind.COPY), (Grade.NORMAL, Kind.NONE)])
+def test_a_cached_verdict_of_a_lower_grade_does_not_count(
+    state: State, tmp_path: Path, least: Grade, kind: Kind
+) -> None:
+    pairs = np.array([[0, 1]], np.int32)
+    with WorkerPool(1, no_setup) as pool:
+        around = context_of(state, tmp_path, pool)
+        verifier = Verifier(around, HeldKeypoints(around), least)
+        verifier._cached._cache.add(pairs, verdict(Kind.COPY, grade=Grade.LENIENT)[None])
+        assert verifier(pairs)["kind"].tolist() == [kind]
+        verifier.close()
 
 
 def test_killed_workers_leave_no_verdict_that_nobody_found(state: State, tmp_path: Path) -> None:
