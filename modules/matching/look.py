@@ -21,14 +21,12 @@ from modules.matching.rearranged import rearranged
 from modules.matching.regions import Regions, regions_of
 from modules.records import Float32Array, UInt8Array
 
-#: Long side of the overlap, in pixels, at which two pictures are compared at most.
-LOOK_SIDE = 640
+#: Long side of the overlap, in pixels, at which two pictures are compared at most: that of a working picture.
+LOOK_SIDE = 512
 #: Least short side of an overlap: what is smaller is enlarged to it, for tiles and flow need room.
 LEAST_SIDE = 48
 #: Pixels beside an edge of the moving picture that are not compared: smoothing mixes what lies beyond into them.
 _SEAM = 2.5
-#: Least pixels of an overlap that tell anything.
-_LEAST_AREA = 400
 #: Side of a tile, pixels.
 _TILE = 8
 #: Side of the patches whose colours are compared, pixels.
@@ -45,16 +43,8 @@ FEATURES = (
     *("alike_02", "alike_10", "alike_25", "alike_50", "apart", "contradicts", "contradictions", "contradicting_block"),
     *("bent_02", "bent_10", "bent_50", "bent_apart", "one_sided_low", "one_sided_high"),
     *("noise_50", "noise_90", "noise_99", "peak_low", "peak_high"),
-    *(
-        "regions",
-        "mass_low",
-        "mass_high",
-        "largest_low",
-        "largest_high",
-        "region_area",
-        "region_share",
-        "region_spread",
-    ),
+    *("regions", "mass_low", "mass_high", "largest_low", "largest_high"),
+    *("region_area", "region_share", "region_spread"),
     *("tones", "saturation", "blend", "blended", "edge", "rearranged", "colour_50", "colour_95", "colour_99"),
 )
 
@@ -77,7 +67,8 @@ class Grid:
     """Two pictures brought to one resolution, that of the coarser one, and to the box that both share.
 
     fixed: RGB or BGR uint8 (h, w, 3), the box of b. moving: the same of a, in its own shape. matrix: pixels of moving
-    to those of fixed. after: pixels of fixed to those of b. seen: pixels of the grid for one of the coarser picture.
+    to those of fixed. before: pixels of a to those of moving. after: pixels of fixed to those of b. seen: pixels of
+    the grid for one of the coarser picture.
     """
 
     moving: UInt8Array

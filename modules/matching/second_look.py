@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from modules.matching.confidence import confidence, in_doubt
 from modules.matching.evidence import Evidence, flatness, frame, reduced
 from modules.matching.geometry import Matrix, inverse, thumb_matrix
-from modules.matching.look import Look, compare
+from modules.matching.look import LOOK_SIDE, Look, compare
 from modules.matching.relations import Verdicts
 from modules.records import LookLevel, Method, UInt8Array
 
 #: Pixels of the overlap's longer side at which photographs are compared, and pages, screens and drawings, for whose
 #: text all that the working picture has is used; the flatness of both (see Evidence) that tells them apart.
-PHOTO_SIDE, PAGE_SIDE = 448, 512
+PHOTO_SIDE, PAGE_SIDE = 448, LOOK_SIDE
 PAGE_FLATNESS = 0.6
 #: Shares of the rows of a damaged picture that may be intact, from the top.
 INTACT = (0.8, 0.55, 0.35, 0.2)
